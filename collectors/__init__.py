@@ -1,0 +1,1 @@
+"""What observes a job: spans, the sampler, the meters, the command wrapper."""

@@ -1,0 +1,1 @@
+"""What it could be: estimators and scenarios. Each is a frozen dataclass with `estimate(...) -> Estimate`."""

@@ -1,0 +1,1 @@
+"""What people see: views, figures, the terminal, the dashboard, the PDF."""

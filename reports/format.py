@@ -1,0 +1,99 @@
+"""How numbers are written for people: three significant figures, a unit that fits, the range beside the estimate."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+
+from joulebook.accounting.records import Estimate
+
+MISSING = "–"
+THIN = "\u2009"
+
+# canonical unit -> (what one step is written as, how many canonical units it is), small to large
+SCALES: dict[str, tuple[tuple[str, float], ...]] = {
+    "J": (("mWh", 3.6), ("Wh", 3.6e3), ("kWh", 3.6e6), ("MWh", 3.6e9), ("GWh", 3.6e12)),
+    "g": (("mg", 1e-3), ("g", 1.0), ("kg", 1e3), ("t", 1e6), ("kt", 1e9)),
+    "L": (("mL", 1e-3), ("L", 1.0), ("m³", 1e3)),
+    "W": (("mW", 1e-3), ("W", 1.0), ("kW", 1e3), ("MW", 1e6)),
+}
+
+
+def scale_for(unit: str, largest: float | None) -> tuple[str, float]:
+    """The written unit for a column or an axis, chosen from its largest value: `("kWh", 3.6e6)`."""
+    steps = SCALES.get(unit)
+    if steps is None:
+        return unit, 1.0
+    if not largest:
+        return steps[1]
+    fitting = [step for step in steps if abs(largest) >= step[1]]
+    return fitting[-1] if fitting else steps[0]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Three significant figures with thousands separators; a missing value is a dash, never 0."""
+    if value is None or not math.isfinite(value):
+        return MISSING
+    if value == 0:
+        return "0"
+    exponent = int(f"{value:.{digits - 1}e}".split("e")[1])  # after rounding, so that 99.96 is 100 and not 100.0
+    places = digits - 1 - exponent
+    return f"{round(value, places):,.{max(places, 0)}f}"
+
+
+def money(value: float | None) -> str:
+    """Dollars: cents above a dollar, three figures below, so that a small run is not "$0.00"."""
+    if value is None:
+        return MISSING
+    if abs(value) >= 1:
+        return f"${value:,.2f}" if abs(value) < 1000 else f"${value:,.0f}"
+    return f"${number(value)}"
+
+
+def amount(value: float | None, unit: str, scale: tuple[str, float] | None = None) -> str:
+    """A value with its unit, e.g. `amount(7.2e6, "J") == "2.00 kWh"`."""
+    if value is None:
+        return MISSING
+    if unit == "USD":
+        return money(value)
+    name, size = scale or scale_for(unit, value)
+    return f"{number(value / size)}{THIN}{name}".rstrip(THIN)
+
+
+def span_of(estimate: Estimate) -> str:
+    """The range of an estimate in the unit of its middle, e.g. `"1.10–3.40 kWh"`; empty when there is none."""
+    if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
+        return ""
+    if estimate.unit == "USD":
+        return f"{money(estimate.low)}–{money(estimate.high)}"
+    name, size = scale_for(estimate.unit, estimate.mid)
+    return f"{number(estimate.low / size)}–{number(estimate.high / size)}{THIN}{name}"
+
+
+def mid_of(estimate: Estimate) -> str:
+    return amount(estimate.mid, estimate.unit)
+
+
+def duration(seconds: float | None) -> str:
+    """A time span as people say it: `480 ms`, `3.2 s`, `4 min 10 s`, `2 h 05 min`."""
+    if seconds is None:
+        return MISSING
+    if seconds < 1:
+        return f"{number(seconds * 1000)}{THIN}ms"
+    if seconds < 60:
+        return f"{number(seconds)}{THIN}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}{THIN}min {rest:02d}{THIN}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,}{THIN}h {minutes:02d}{THIN}min"
+
+
+def moment(when: datetime | None) -> str:
+    """`2026-11-23 18:04` in UTC."""
+    return MISSING if when is None else when.strftime("%Y-%m-%d %H:%M")
+
+
+def day(when: datetime | None) -> str:
+    """`23 Nov 2026`."""
+    return MISSING if when is None else f"{when.day} {when:%b %Y}"

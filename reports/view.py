@@ -1,0 +1,108 @@
+"""A `View` is one answered question, before anybody has drawn it.
+
+The terminal, the dashboard, the PDF and the JSON draw the same View, so a number cannot differ between them.
+A View holds plain values: text, numbers, datetimes (UTC), `Estimate`s. Units are in the columns, never in the text.
+
+    View
+    ├── tiles     a few headline estimates
+    ├── columns, rows   a table
+    ├── figure    a chart of the same numbers, with its finding in words (`alt`)
+    ├── parts     smaller Views, laid out by `width`
+    ├── notes     what the reader must know to read it right
+    └── factors   the factors behind its numbers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from joulebook.accounting.records import Estimate
+
+Kind = Literal["text", "time", "duration", "number", "estimate", "state", "run"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table. `unit` is canonical (J, g, L, USD, s, …); the drawer picks what fits the reader."""
+
+    key: str
+    label: str
+    kind: Kind = "text"
+    unit: str | None = None
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One headline number. `caption` is one plain line under it, e.g. what it is compared with."""
+
+    label: str
+    value: Estimate
+    caption: str = ""
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line, band or set of bars; `low` and `high` bound `mid` where there is a range. None is a gap."""
+
+    name: str
+    x: tuple[Any, ...]
+    mid: tuple[float | None, ...]
+    low: tuple[float | None, ...] = ()
+    high: tuple[float | None, ...] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart as data.
+
+    `bars` has text x (one horizontal bar each, largest first); `days` one value a day with its range;
+    `trace` a value over time; `spans` one bar per piece of work from `low` to `high` in seconds since the start,
+    where `mid` is the depth of nesting. `partial_from`: what starts here is not complete yet.
+    """
+
+    kind: Literal["bars", "days", "trace", "spans"]
+    title: str
+    unit: str
+    series: tuple[Series, ...]
+    alt: str
+    partial_from: datetime | None = None
+
+
+@dataclass(frozen=True)
+class FactorUse:
+    """One factor as it was used: enough for an auditor to find it again."""
+
+    factor_id: str
+    kind: str
+    region: str
+    match: str
+    low: float
+    mid: float
+    high: float
+    unit: str
+    source: str
+    url: str
+    valid: str
+
+
+@dataclass(frozen=True)
+class View:
+    """One answered question. `empty` says, when there are no rows, what was looked for and what to do."""
+
+    key: str
+    title: str
+    sentence: str = ""
+    subtitle: str = ""
+    tiles: tuple[Tile, ...] = ()
+    columns: tuple[Column, ...] = ()
+    rows: tuple[Mapping[str, Any], ...] = ()
+    figure: Figure | None = None
+    parts: tuple[View, ...] = ()
+    notes: tuple[str, ...] = ()
+    factors: tuple[FactorUse, ...] = ()
+    empty: str = ""
+    width: Literal["full", "two-thirds", "third", "half"] = "full"
