@@ -1,0 +1,84 @@
+# Two commands are enough on a fresh machine with Python 3.11 or newer and pip: `make demo` and `make test`.
+# Everything goes into .venv, from constraints.txt; nothing else on the machine is touched.
+
+# The first of these that runs and is new enough makes .venv. `make test PYTHON=/path/to/python` asks for one.
+PYTHON = python3.11 python3
+# The newcomer's own ledger: git-ignored, kept between two runs of `make demo`.
+HOME_DIR = data/store
+# `make demo SERVE=0` stops before the dashboard.
+SERVE = 1
+
+BIN = .venv/bin
+ROOMS = accounting collectors data models reports
+PIP = -m pip --disable-pip-version-check
+NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+
+# Sets $$python, or says what is missing. A shim may exist and not run, so each candidate is run.
+define find_python
+python=""; \
+for candidate in $(PYTHON); do if $$candidate $(NEW_ENOUGH); then python=$$candidate; break; fi; done; \
+if [ -z "$$python" ]; then \
+  echo "joulebook needs Python 3.11 or newer; none of these is one: $(PYTHON)." \
+    "Install it, or name it: make $(or $(MAKECMDGOALS),test) PYTHON=/path/to/python3.11" >&2; exit 1; \
+fi
+endef
+
+.PHONY: help demo test slow browser lint format types bench constraints clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.stamp ## Record a sample job, explain it, open the dashboard (SERVE=0: stop before it)
+	@$(BIN)/joulebook --home "$(HOME_DIR)" demo $(if $(filter 0,$(SERVE)),--no-serve)
+
+test: .venv/.stamp ## Run the tests that need no browser and no network
+	@$(BIN)/pytest
+
+slow: .venv/.stamp ## Run the tests that take long
+	@$(BIN)/pytest -m slow --timeout 600
+
+browser: .venv/.stamp ## Run the tests that look at the dashboard in a real browser
+	@$(BIN)/pytest -m browser -n 0
+
+lint: .venv/.stamp ## Check style and format
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+
+format: .venv/.stamp ## Put style and format right where a machine can
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+# The checker cannot follow the packaging map: a folder of links shows it the names as they are installed.
+# PyArrow ships no types: a stub says that all in it is Any, so that strict can stay whole where it is used.
+types: .venv/.stamp ## Check types: strict in accounting and models
+	@mkdir -p .typing/joulebook .typing/pyarrow
+	@for room in $(ROOMS); do ln -sfn ../../$$room .typing/joulebook/$$room; done
+	@for name in __init__ compute csv dataset json lib parquet; do \
+	  printf 'from typing import Any\ndef __getattr__(name: str) -> Any: ...\n' > .typing/pyarrow/$$name.pyi; done
+	@$(BIN)/pyright
+
+bench: .venv/.stamp ## Measure what joulebook itself costs
+	@for file in $(sort $(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+# pip is the one package that is not pinned: it is what reads the pins.
+constraints: ## Resolve every dependency afresh and pin it in constraints.txt
+	@$(find_python); rm -rf build/fresh; $$python -m venv build/fresh
+	@build/fresh/bin/python $(PIP) install -q -e '.[dev]'
+	@build/fresh/bin/python $(PIP) check
+	@{ echo "# What \`pip install -e '.[dev]'\` resolved to. Refresh: make constraints, then make test."; \
+	  build/fresh/bin/python $(PIP) freeze --all --exclude pip --exclude-editable; } > build/constraints.txt
+	@mv build/constraints.txt constraints.txt
+	@rm -rf build/fresh
+
+clean: ## Remove what can be made again; the ledger in data/store stays
+	@rm -rf .venv .typing build dist out *.egg-info .pytest_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Debian keeps ensurepip in a package of its own: without it, the pip that is there fills the new environment.
+.venv/.stamp: pyproject.toml constraints.txt
+	@$(find_python); \
+	echo "Installing joulebook and its tools into .venv. This takes a minute or two, once."; \
+	if $$python -c 'import ensurepip' 2>/dev/null; then $$python -m venv .venv; else \
+	  $$python -m venv --without-pip .venv && $$python $(PIP) --python .venv install -q pip; fi
+	@$(BIN)/python $(PIP) install -q -e '.[dev]' -c constraints.txt
+	@touch $@
