@@ -37,19 +37,8 @@ MAY_SEE = {
 @cache
 def files() -> tuple[PurePosixPath, ...]:
     """Every file that git tracks or would track, as it lies on the disk."""
-    command = [
-        "git",
-        "-C",
-        str(ROOT),
-        "-c",
-        "safe.directory=*",
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ]
-    listed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split("\0")
+    command = "git -c safe.directory=* ls-files -z --cached --others --exclude-standard".split()
+    listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     return tuple(PurePosixPath(name) for name in sorted(filter(None, listed)) if (ROOT / name).is_file())
 
 
@@ -63,9 +52,9 @@ def syntax(path: PurePosixPath) -> ast.Module:
 
 
 def module_name(path: PurePosixPath) -> str:
-    """`accounting/ledger/parse.py` -> `joulebook.accounting.ledger.parse`, by the packaging map."""
-    package = next(name for name, folder in FOLDER_OF.items() if folder == str(path.parent))
-    return package if path.stem == "__init__" else f"{package}.{path.stem}"
+    """`accounting/ledger/parse.py` -> `joulebook.accounting.ledger.parse`: the name that the map gives it."""
+    parts = [part for part in path.with_suffix("").parts if part not in ("joulebook", "__init__")]
+    return ".".join(["joulebook", *parts])
 
 
 @cache
@@ -136,11 +125,10 @@ def test_a_recording_job_loads_nothing_heavy():
 
 
 def test_every_folder_is_in_the_packaging_map():
-    assert set(FOLDER_OF.values()) == {str(path.parent) for path in in_rooms() if path.suffix == ".py"}
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == set(FOLDER_OF)
-    for package, folder in FOLDER_OF.items():
-        inside = folder.removeprefix("joulebook").lstrip("/").replace("/", ".")
-        assert package == f"joulebook.{inside}".rstrip("."), folder
+    rooms = {module_name(path): str(path.parent) for path in in_rooms() if path.name == "__init__.py"}
+    assert rooms == FOLDER_OF
+    assert {str(path.parent) for path in modules().values()} == set(rooms.values())
+    assert set(PROJECT["tool"]["setuptools"]["packages"]) == set(rooms)
 
 
 def test_every_data_file_goes_into_the_wheel():
