@@ -13,6 +13,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+import joulebook
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 FOLDER_OF = PROJECT["tool"]["setuptools"]["package-dir"]  # "joulebook.accounting" -> "accounting"
@@ -37,7 +39,7 @@ MAY_SEE = {
 @cache
 def files() -> tuple[PurePosixPath, ...]:
     """Every file that git tracks or would track, as it lies on the disk."""
-    command = "git -c safe.directory=* ls-files -z --cached --others --exclude-standard".split()
+    command = ["git", "-c", "safe.directory=*", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.split("\0")
     return tuple(PurePosixPath(name) for name in sorted(filter(None, listed)) if (ROOT / name).is_file())
 
@@ -145,10 +147,10 @@ def test_every_module_says_what_it_is_for():
     assert [path for path in modules().values() if not ast.get_docstring(syntax(path))] == []
 
 
-def test_the_changelog_is_up_to_date():
+def test_there_is_one_version():
     newest = re.search(r"^## v?(\d\S*)", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
     assert newest is not None
-    assert newest[1] == PROJECT["project"]["version"]
+    assert newest[1] == PROJECT["project"]["version"] == joulebook.__version__
 
 
 def test_no_file_names_a_package_index_or_is_a_lock():
