@@ -1,0 +1,28 @@
+-- A piece of work with its end. `state`: running · ended · failed · lost (ended without a word).
+create view work as
+select s.*, e.end_mono_ns, e.ok, e.error, e.exit_code, coalesce(e.lost_events, 0) as lost_events,
+       j.host, j.pid, j.cpus, j.cpu_model,
+       case when e.ok then 'ended' when not e.ok then 'failed' when j.ended then 'lost' else 'running' end as state,
+       coalesce(e.ended_at_utc, j.last_event_at_utc) as seen_until_utc,
+       e.ended_at_utc
+from span s
+join journal j on j.journal_id = s.journal_id
+left join span_end e on e.span_id = s.span_id;
+
+-- The amount of each counter that each run used, by hour, with what the counter is; also what jobs recorded themselves.
+-- CPU time is left out where the same process read a CPU's joules: the model must not be added to the measurement.
+create view energy_source_hour as
+select r.run_id, r.hour_utc, n.sensor, n.device, n.unit, n.method, n.boundary, r.amount, r.covered_s
+from rollup_hour r
+join sensor n on n.journal_id = r.journal_id and n.sensor = r.sensor
+where n.unit = 'J'
+   or not exists (
+       select 1 from sensor o where o.journal_id = r.journal_id and o.unit = 'J' and o.device = n.device
+   )
+union all
+select run_id, date_trunc('hour', used_at_utc), 'recorded by the job', 'recorded', 'J', method, 'it',
+       sum(amount * case unit when 'J' then 1 when 'Wh' then 3.6e3 when 'kWh' then 3.6e6 when 'kJ' then 1e3
+                              when 'MJ' then 1e6 when 'mJ' then 1e-3 when 'MWh' then 3.6e9 end), 0
+from usage
+where kind = 'energy' and unit in ('J', 'Wh', 'kWh', 'kJ', 'MJ', 'mJ', 'MWh')
+group by run_id, date_trunc('hour', used_at_utc), method;

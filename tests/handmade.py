@@ -1,0 +1,61 @@
+"""Journals made by hand, line by line, so that a test knows what the ledger must say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from joulebook.accounting.records import uuid7
+
+START_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
+
+
+class HandmadeJournal:
+    """Collects events; times are seconds since 2026-01-01 UTC."""
+
+    def __init__(self, home: Path, host: str = "testhost") -> None:
+        self.journal_id = uuid7()
+        self.path = home / "journal" / f"{host}-1-1-{self.journal_id}.jsonl"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.lines: list[bytes] = []
+        self.event("journal", 0, version=1, journal_id=self.journal_id, host=host, pid=1, joulebook="0.1.0",
+                   python="3.11", cpus=8, cpu_model="Test CPU")  # fmt: skip
+
+    def event(self, kind: str, at_s: float, **fields: Any) -> None:
+        clocks = {"at_ns": START_NS + round(at_s * 1e9), "mono_ns": round((at_s + 1000) * 1e9)}
+        self.raw(json.dumps({"event": kind, "seq": len(self.lines), **clocks, **fields}).encode() + b"\n")
+
+    def raw(self, line: bytes) -> None:
+        self.lines.append(line)
+
+    def sensor(self, name: str = "cpu-time", unit: str = "s", **fields: Any) -> None:
+        facts = {"device": "cpu", "method": "measured", "boundary": "it"} | fields
+        self.event("sensor", 0, sensor=name, unit=unit, **facts)
+
+    def start(self, at_s: float, name: str = "job", *, parent: tuple[str, str] | None = None, **fields: Any) -> str:
+        """Begin a span; `parent` is (run_id, span_id)."""
+        span_id = uuid7()
+        run_id, parent_id = parent or (span_id, None)
+        if parent_id:
+            fields["parent_id"] = parent_id
+        self.event("span_start", at_s, span_id=span_id, run_id=run_id, name=name, **_counters(fields))
+        return span_id
+
+    def end(self, at_s: float, span_id: str, run_id: str | None = None, *, ok: bool = True, **fields: Any) -> None:
+        self.event("span_end", at_s, span_id=span_id, run_id=run_id or span_id, ok=ok, **_counters(fields))
+
+    def tick(self, at_s: float, **counters: float) -> None:
+        self.event("reading", at_s, **_counters({"counters": counters}))
+
+    def write(self) -> Path:
+        self.path.write_bytes(b"".join(self.lines))
+        return self.path
+
+
+def _counters(fields: dict[str, Any]) -> dict[str, Any]:
+    values = fields.pop("counters", None)
+    if values:
+        named = {name.replace("_", "-"): value for name, value in values.items()}
+        fields["counters"] = [{"sensor": name, "value": value, "shared": value} for name, value in named.items()]
+    return fields
