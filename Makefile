@@ -51,8 +51,8 @@ format: .venv/.stamp ## Put style and format right where a machine can
 # The checker cannot follow the packaging map: a folder of links shows it the names as they are installed.
 # PyArrow ships no types: a stub says that all in it is Any, so that strict can stay whole where it is used.
 types: .venv/.stamp ## Check types: strict in accounting and models
-	@mkdir -p .typing/joulebook .typing/pyarrow
-	@for room in $(ROOMS); do ln -sfn ../../$$room .typing/joulebook/$$room; done
+	@rm -rf .typing; mkdir -p .typing/joulebook .typing/pyarrow
+	@for link in $(ROOMS) $(wildcard joulebook/*); do ln -s ../../$$link .typing/joulebook/; done
 	@for name in __init__ compute csv dataset json lib parquet; do \
 	  printf 'from typing import Any\ndef __getattr__(name: str) -> Any: ...\n' > .typing/pyarrow/$$name.pyi; done
 	@$(BIN)/pyright
