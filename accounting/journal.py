@@ -35,7 +35,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.records import METHODS, uuid7
@@ -166,7 +166,7 @@ class Journal:
         self._retry_ns = 0
 
     def write(self, event: str, fields: dict[str, Any]) -> None:
-        """Adds one event. Never raises OSError: a loss is counted. Raises ValueError or TypeError for what is no JSON."""
+        """Adds one event. A loss is counted, not raised. Raises ValueError or TypeError for what is no JSON."""
         self.turn.run(self._write, event, fields)
 
     def declare(self, sensor: dict[str, Any]) -> None:
@@ -240,7 +240,7 @@ class Journal:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.put("journal", _header(journal_id, previous_id))
             self._put_sensors(file)
-            os.rename(hidden, path)
+            hidden.rename(path)
         except BaseException:
             os.close(fd)
             hidden.unlink(missing_ok=True)
@@ -299,8 +299,8 @@ def _whole(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {key: _whole(part) for key, part in value.items()}
-    return [_whole(part) for part in value] if isinstance(value, list) else value
+        return {key: _whole(part) for key, part in cast("dict[str, Any]", value).items()}
+    return [_whole(part) for part in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def _header(journal_id: str, previous_id: str | None) -> dict[str, Any]:
@@ -324,9 +324,9 @@ def _cpu_model() -> str:
 
 
 def _head(path: str) -> str:
-    """The first bytes of a small kernel file; empty when there is none. On a large machine cpuinfo is slow to the end."""
+    """The beginning of a kernel file; empty when there is none. On a large machine all of cpuinfo takes long."""
     try:
-        with open(path, "rb", buffering=0) as file:
+        with Path(path).open("rb", buffering=0) as file:
             return (file.read(4096) or b"").decode("utf-8", "replace")
     except OSError:
         return ""

@@ -22,7 +22,7 @@ class HandmadeJournal:
         self.event("journal", 0, version=1, journal_id=self.journal_id, host=host, pid=1, joulebook="0.1.0",
                    python="3.11", cpus=8, cpu_model="Test CPU")  # fmt: skip
 
-    def event(self, kind: str, at_s: float, **fields: Any) -> None:
+    def event(self, kind: str, at_s: float, /, **fields: Any) -> None:
         clocks = {"at_ns": START_NS + round(at_s * 1e9), "mono_ns": round((at_s + 1000) * 1e9)}
         self.raw(json.dumps({"event": kind, "seq": len(self.lines), **clocks, **fields}).encode() + b"\n")
 

@@ -1,0 +1,233 @@
+"""From usage to impact: factors in force at a site, and the amounts they give.
+
+    factors_in_force(site, factors, day) -> InForce       which factor for each kind, and how well it fits
+    timeline(site, factors, start, end)  -> [InForce]     the same, cut wherever a factor begins or ends
+    impacts(it_energy, in_force)         -> [Impact]      one energy, assessed in Python
+    assessed(ledger, site, factors, …)   -> table         every run's energy, assessed in SQL with the same formulas
+
+Low, mid and high are worked with the low, mid and high of every factor at once: the factors of one site are not
+independent of each other from run to run, so this range does not shrink when runs are added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from joulebook.accounting.carbon import operational_carbon_g
+from joulebook.accounting.column import Column
+from joulebook.accounting.cost import electricity_cost_usd
+from joulebook.accounting.energy import cpu_it_energy_j, facility_energy_j, it_energy_j
+from joulebook.accounting.factors import MATCHES, Factor, FactorSet, Match, load
+from joulebook.accounting.records import METHODS, Estimate
+from joulebook.accounting.site import Range, Site, load_site
+from joulebook.accounting.water import water_l
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from joulebook.accounting.ledger import Ledger
+
+Carrier = TypeVar("Carrier", float, Column)
+
+# kind of factor -> (field of Site that stands above the tables, unit)
+KINDS = {
+    "cpu_power": ("cpu_power_w", "W"),
+    "it_overhead": ("it_overhead", "1"),
+    "pue": ("pue", "1"),
+    "carbon_intensity": ("carbon_intensity_g_per_kwh", "gCO2e/kWh"),
+    "wue": ("wue_l_per_kwh", "L/kWh"),
+    "water_intensity": ("", "L/kWh"),
+    "electricity_price": ("price_usd_per_kwh", "USD/kWh"),
+}
+ENDS = ("low", "mid", "high")
+
+# category -> (unit, the factors behind it besides those of the energy itself)
+CATEGORIES = {
+    "it_energy_j": ("J", ()),
+    "facility_energy_j": ("J", ("pue",)),
+    "carbon_g": ("g", ("pue", "carbon_intensity")),
+    "water_l": ("L", ("pue", "wue", "water_intensity")),
+    "cost_usd": ("USD", ("pue", "electricity_price")),
+}
+
+
+@dataclass(frozen=True)
+class InForce:
+    """The factors of a site from `start` until `end` (UTC days, half-open)."""
+
+    start: date
+    end: date
+    matches: Mapping[str, Match]
+
+    def range_of(self, kind: str) -> Range:
+        factor = self.matches[kind].factor
+        return factor.low, factor.value, factor.high
+
+
+@dataclass(frozen=True)
+class Impact:
+    """A derived amount, with the ids of the factors behind it and the worst of their matches."""
+
+    category: str
+    amount: Estimate
+    factor_ids: tuple[str, ...]
+    match: str
+
+
+def impact_amounts(it_energy: Carrier, factors: Mapping[str, Carrier]) -> dict[str, Carrier]:
+    """Every impact of some IT energy (J). Works on floats, arrays and SQL columns alike."""
+    pue = factors["pue"]
+    return {
+        "it_energy_j": it_energy,
+        "facility_energy_j": facility_energy_j(it_energy, pue=pue),
+        "carbon_g": operational_carbon_g(it_energy, pue=pue, intensity_g_per_kwh=factors["carbon_intensity"]),
+        "water_l": water_l(
+            it_energy, wue_l_per_kwh=factors["wue"], pue=pue, offsite_l_per_kwh=factors["water_intensity"]
+        ),
+        "cost_usd": electricity_cost_usd(it_energy, pue=pue, price_usd_per_kwh=factors["electricity_price"]),
+    }
+
+
+def factors_in_force(site: Site, factors: FactorSet, day: date) -> InForce:
+    """The factors of a site on a day. Raises FactorError when one is missing even for the world."""
+    matches = {kind: _match(site, factors, kind, day) for kind in KINDS}
+    return InForce(day, day + timedelta(days=1), matches)
+
+
+def _match(site: Site, factors: FactorSet, kind: str, day: date) -> Match:
+    field, unit = KINDS[kind]
+    declared: Range | None = getattr(site, field) if field else None
+    if declared:
+        return Match(_declared(kind, unit, declared), "declared")
+    place = {"cpu_power": site.cpu_class, "pue": site.provider, "wue": site.provider, "it_overhead": None}.get(
+        kind, site.region
+    )
+    return factors.select(kind, place or "WORLD", day)
+
+
+def _declared(kind: str, unit: str, values: Range) -> Factor:
+    low, mid, high = values
+    return Factor(kind, mid, low, high, unit, "SITE", date(1970, 1, 1), None, "declared in site.toml", "site.toml",
+                  "", "own", date(1970, 1, 1))  # fmt: skip
+
+
+def timeline(site: Site, factors: FactorSet, start: date, end: date) -> list[InForce]:
+    """The factors of a site over [start, end), one piece for each stretch in which none of them changes."""
+    cuts = [start, *(day for day in factors.edges() if start < day < end), end]
+    pieces: list[InForce] = []
+    for begin, until in zip(cuts, cuts[1:], strict=False):
+        matches = factors_in_force(site, factors, begin).matches
+        if pieces and pieces[-1].matches == matches:
+            pieces[-1] = InForce(pieces[-1].start, until, matches)
+        else:
+            pieces.append(InForce(begin, until, matches))
+    return pieces
+
+
+def impacts(it_energy: Estimate, in_force: InForce) -> list[Impact]:
+    """The impacts of an IT energy (J) under given factors."""
+    assert it_energy.low is not None and it_energy.mid is not None and it_energy.high is not None  # noqa: S101, PT018
+    energies = (it_energy.low, it_energy.mid, it_energy.high)
+    worked = [
+        impact_amounts(energy, {kind: in_force.range_of(kind)[end] for kind in KINDS}) for end, energy in enumerate(energies)
+    ]
+    return [
+        Impact(
+            category,
+            Estimate(worked[0][category], worked[1][category], worked[2][category], unit, it_energy.method),
+            tuple(in_force.matches[kind].factor.factor_id for kind in kinds),
+            worst_match(in_force, kinds),
+        )
+        for category, (unit, kinds) in CATEGORIES.items()
+    ]
+
+
+def worst_match(in_force: InForce, kinds: tuple[str, ...]) -> str:
+    return max((in_force.matches[kind].match for kind in kinds), key=MATCHES.index, default="exact")
+
+
+# In SQL -----------------------------------------------------------------------------------------------------------
+
+
+def energy_sql(end: str) -> str:
+    """IT energy (J) of a row of `energy_source_hour` joined to the factors in force, at one end of the range."""
+    cpu = cpu_it_energy_j(Column("amount"), cpu_power_w=Column(f"cpu_power_{end}"))
+    device = it_energy_j(Column("amount"), it_overhead=Column(f"it_overhead_{end}"))
+    return f"case when unit = 's' then {cpu} when boundary = 'device' then {device} else amount end"
+
+
+def _assessed_sql() -> str:
+    energies = ", ".join(f"{energy_sql(end)} as it_{end}" for end in ENDS)
+    amounts: list[str] = []
+    for end in ENDS:
+        columns = impact_amounts(Column(f"it_{end}"), {kind: Column(f"{kind}_{end}") for kind in KINDS})
+        amounts += [f"{column} as {category}_{end}" for category, column in columns.items()]
+    ranks = " ".join(f"when '{method}' then {rank}" for rank, method in enumerate(METHODS))
+    return f"""
+        select run_id, hour_utc, sensor, piece, covered_s,
+               case when boundary = 'device' then amount end as device_energy_j,
+               case when unit = 's' then amount end as cpu_time_s,
+               case case when unit = 's' then 'modelled' else method end {ranks} else {len(METHODS) - 1} end as method_rank,
+               {", ".join(amounts)}
+        from (select e.*, f.*, {energies} from energy_source_hour e
+              join in_force f on e.hour_utc >= f.start_utc and e.hour_utc < f.end_utc)
+    """
+
+
+ASSESSED_SQL = _assessed_sql()
+SUMS_SQL = ", ".join(f"sum({category}_{end}) as {category}_{end}" for category in CATEGORIES for end in ENDS)
+
+
+def in_force_table(pieces: list[InForce]) -> pa.Table:
+    """The pieces of a timeline as a table that SQL can join: one column for each kind and end."""
+    import pyarrow as pa
+
+    rows: list[dict[str, Any]] = []
+    for number, piece in enumerate(pieces):
+        row: dict[str, Any] = {"piece": number, "start_utc": _midnight(piece.start), "end_utc": _midnight(piece.end)}
+        for kind in KINDS:
+            row |= {f"{kind}_{end}": value for end, value in zip(ENDS, piece.range_of(kind), strict=True)}
+        rows.append(row)
+    return pa.Table.from_pylist(rows)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day)  # noqa: DTZ001 — ledger times are UTC without a zone
+
+
+@dataclass(frozen=True)
+class Assessor:
+    """A ledger seen from a site through a factor set: what every question about impact starts from."""
+
+    ledger: Ledger
+    site: Site
+    factors: FactorSet
+    start: date
+    end: date
+
+    @property
+    def pieces(self) -> list[InForce]:
+        return timeline(self.site, self.factors, self.start, self.end)
+
+    def rows(self, sql: str, params: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
+        """The answer to a question about `assessed` (one row per run, hour and counter)."""
+        full = f"with assessed as ({ASSESSED_SQL}) {sql}"
+        return self.ledger.rows(full, params, {"in_force": in_force_table(self.pieces)})
+
+
+def assessor(ledger: Ledger, start: datetime, end: datetime) -> Assessor:
+    """An assessor over a period, with the home's site and the factors of this version."""
+    last = end.astimezone(UTC).date() + timedelta(days=1)
+    return Assessor(ledger, load_site(ledger.home), load(), start.astimezone(UTC).date(), last)
+
+
+def estimate_of(row: Mapping[str, Any], category: str, *, reason: str = "no energy was recorded") -> Estimate:
+    """The estimate of a category from a row with `<category>_low/_mid/_high` and `method_rank`."""
+    unit = CATEGORIES[category][0]
+    low, mid, high = (row.get(f"{category}_{end}") for end in ENDS)
+    if low is None or mid is None or high is None:
+        return Estimate(None, None, None, unit, "unknown", reason)
+    return Estimate(low, mid, high, unit, METHODS[int(row["method_rank"])])

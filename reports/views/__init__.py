@@ -1,0 +1,29 @@
+"""The questions that joulebook answers, each by one function that returns a `View`.
+
+    overview, by_day, by_project   a period
+    runs, run                      the runs of a period; one run
+    summary                        totals by project, day, name or host
+    factors                        what the numbers rest on
+"""
+
+from joulebook.reports.views.common import Period, freshness, period_of, projects
+from joulebook.reports.views.factors import factors
+from joulebook.reports.views.overview import by_day, by_project, overview
+from joulebook.reports.views.run import find_run, run
+from joulebook.reports.views.runs import runs
+from joulebook.reports.views.summary import summary
+
+__all__ = [
+    "Period",
+    "by_day",
+    "by_project",
+    "factors",
+    "find_run",
+    "freshness",
+    "overview",
+    "period_of",
+    "projects",
+    "run",
+    "runs",
+    "summary",
+]

@@ -1,0 +1,134 @@
+"""What all questions share: the period, the columns of impact, the factors behind a result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from joulebook.accounting.assess import KINDS, Assessor, assessor, estimate_of
+from joulebook.accounting.factors import load
+from joulebook.accounting.ledger import Ledger
+from joulebook.accounting.records import Estimate
+from joulebook.reports.format import day, mid_of, moment, span_of
+from joulebook.reports.view import Column, FactorUse, Tile
+
+NO_PROJECT = "(no project)"
+ALL_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Period:
+    """From `start` until `end` (UTC, half-open)."""
+
+    start: datetime
+    end: datetime
+    label: str
+
+
+def period_of(since: datetime | None = None, until: datetime | None = None) -> Period:
+    """A period from its ends; open ends reach to the first run and to now."""
+    start, end = since or ALL_TIME, until or datetime.now(UTC)
+    label = f"{'beginning' if since is None else day(start)} – {day(end - timedelta(microseconds=1))}"
+    return Period(start, end, label)
+
+
+def naive(when: datetime) -> datetime:
+    """UTC without a zone, as the ledger keeps times."""
+    return when.astimezone(UTC).replace(tzinfo=None)
+
+
+def aware(when: datetime | None) -> datetime | None:
+    return when.replace(tzinfo=UTC) if when else None
+
+
+def assess_period(ledger: Ledger, period: Period) -> Assessor:
+    return assessor(ledger, period.start, max(period.end, datetime.now(UTC)))
+
+
+def project_filter(project: str | None) -> tuple[str, tuple[str, ...]]:
+    """A condition on `project` and its parameters."""
+    return ("", ()) if project is None else ("and coalesce(project, '(no project)') = ?", (project,))
+
+
+IMPACT_COLUMNS = (
+    Column("energy_j", "IT energy", "estimate", "J"),
+    Column("carbon_g", "Carbon, CO₂e", "estimate", "g"),
+    Column("water_l", "Water", "estimate", "L"),
+    Column("cost_usd", "Electricity", "estimate", "USD"),
+)
+_SHOWN = {"energy_j": "it_energy_j", "carbon_g": "carbon_g", "water_l": "water_l", "cost_usd": "cost_usd"}
+
+
+def impact_cells(row: Mapping[str, Any]) -> dict[str, Estimate]:
+    """The four impacts of a result row, as estimates under the keys of `IMPACT_COLUMNS`."""
+    return {key: estimate_of(row, category) for key, category in _SHOWN.items()}
+
+
+def impact_tiles(cells: Mapping[str, Estimate], captions: Mapping[str, str] | None = None) -> tuple[Tile, ...]:
+    notes = captions or {}
+    helps = {
+        "energy_j": "Energy of the servers at their plugs (IT boundary): without cooling and losses of the building.",
+        "carbon_g": "Location-based: IT energy × PUE × carbon intensity of the grid. Without manufacture.",
+        "water_l": "Consumed on site for cooling and off site by power plants: IT energy × (WUE + PUE × off-site).",
+        "cost_usd": "IT energy × PUE × price of electricity.",
+    }
+    labels = {"energy_j": "Energy", "carbon_g": "Carbon", "water_l": "Water", "cost_usd": "Electricity cost"}
+    return tuple(Tile(labels[key], cells[key], notes.get(key, ""), helps[key]) for key in labels)
+
+
+def factor_uses(assess: Assessor, pieces: Iterable[int]) -> tuple[FactorUse, ...]:
+    """The factors of the named pieces of the timeline, each once, in the order of `KINDS`."""
+    timeline = assess.pieces
+    uses: dict[str, FactorUse] = {}
+    for kind in KINDS:
+        for piece in sorted(set(pieces)):
+            match = timeline[piece].matches[kind]
+            factor = match.factor
+            uses[factor.factor_id] = FactorUse(
+                factor.factor_id, kind, factor.region, match.match, factor.low, factor.value, factor.high,
+                factor.unit, factor.source, factor.url, factor.valid,
+            )  # fmt: skip
+    return tuple(uses.values())
+
+
+def standing_notes(assess: Assessor, methods: Iterable[str]) -> tuple[str, ...]:
+    """What a reader must know about every number of a site."""
+    notes: list[str] = []
+    if "modelled" in methods:
+        notes.append(
+            "No sensor could be read for part of this energy: it is modelled from the CPU time of the job's processes "
+            "and a power curve, with a wide range. Memory, disks and idle machines are inside that range, not apart."
+        )
+    if assess.site.region == "WORLD":
+        notes.append(
+            "This home has no region: world averages stand in, with the world's range. "
+            "Say where the machine stands with `joulebook init --region`."
+        )
+    notes.append("Carbon is location-based and operational: manufacture, and what APIs used elsewhere, are not in it.")
+    return tuple(notes)
+
+
+def in_words(estimate: Estimate) -> str:
+    """`3.40 Wh (modelled, 1.1–9.0 Wh)`."""
+    spread = span_of(estimate)
+    return f"{mid_of(estimate)} ({estimate.method}{', ' + spread if spread else ''})"
+
+
+def plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def projects(ledger: Ledger) -> list[str]:
+    rows = ledger.rows("select distinct coalesce(project, '(no project)') as p from span where parent_id is null order by p")
+    return [row["p"] for row in rows]
+
+
+def freshness(ledger: Ledger) -> str:
+    """Up to when the ledger knows, and which factors it is read with."""
+    last = ledger.rows("select max(last_event_at_utc) as at from journal")[0]["at"]
+    through = f"Data through {moment(last)} UTC" if last else "No data yet"
+    return f"{through} · factors {load().set_id}"
+
+

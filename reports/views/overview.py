@@ -1,0 +1,153 @@
+"""A period at a glance: how much, which way, and who caused it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from joulebook.accounting.assess import Assessor
+from joulebook.accounting.ledger import Ledger
+from joulebook.accounting.records import METHODS
+from joulebook.reports.format import amount, day, mid_of, number, scale_for
+from joulebook.reports.view import Figure, Series, View
+from joulebook.reports.views.common import (
+    ALL_TIME,
+    Period,
+    assess_period,
+    factor_uses,
+    impact_cells,
+    impact_tiles,
+    in_words,
+    naive,
+    plural,
+    project_filter,
+    standing_notes,
+)
+from joulebook.reports.views.summary import as_day, nothing_found, summary, totals
+
+LONGEST_CALENDAR_DAYS = 800
+MOST_BARS = 8
+
+
+def overview(ledger: Ledger, period: Period, project: str | None = None) -> View:
+    """Energy, carbon, water and electricity cost of a period, by day and by project."""
+    assess = assess_period(ledger, period)
+    found = totals(assess, period, None, project)
+    counts = _counts(ledger, period, project)
+    title = View("overview", "Overview", subtitle=f"{period.label} · location-based")
+    if not found:
+        return replace(title, sentence=_unmeasured(counts), empty=nothing_found(period, project))
+    total = found[0]
+    cells = impact_cells(total)
+    return replace(
+        title,
+        sentence=_sentence(assess, period, project, total, counts),
+        tiles=impact_tiles(cells, {"energy_j": _rests_on(assess, period, project)}),
+        parts=(by_day(ledger, period, project), by_project(ledger, period, project)),
+        notes=standing_notes(assess, METHODS[: total["method_rank"] + 1][-1:]),
+        factors=factor_uses(assess, total["pieces"]),
+    )
+
+
+def _counts(ledger: Ledger, period: Period, project: str | None) -> dict[str, Any]:
+    condition, params = project_filter(project)
+    return ledger.rows(
+        f"""select count(*) as runs, count(*) filter (state = 'failed') as failed, count(*) filter (state = 'lost') as lost,
+                   count(*) filter (state = 'running') as running
+            from work where parent_id is null and started_at_utc >= ? and started_at_utc < ? {condition}""",
+        (naive(period.start), naive(period.end), *params),
+    )[0]
+
+
+def _unmeasured(counts: dict[str, Any]) -> str:
+    return f"{plural(counts['runs'], 'run')} on record, none with energy." if counts["runs"] else ""
+
+
+def _sentence(
+    assess: Assessor, period: Period, project: str | None, total: dict[str, Any], counts: dict[str, Any]
+) -> str:
+    cells = impact_cells(total)
+    used = f"{plural(total['runs'], 'run')} used {in_words(cells['energy_j'])} and caused {mid_of(cells['carbon_g'])} of CO₂e"
+    parts = [used + _against_before(assess, period, project, total) + "."]
+    trouble = [f"{counts[state]:,} {state}" for state in ("failed", "lost", "running") if counts[state]]
+    if trouble:
+        parts.append(f"Of the runs that began in this time, {', '.join(trouble)}.")
+    return " ".join(parts)
+
+
+def _against_before(assess: Assessor, period: Period, project: str | None, total: dict[str, Any]) -> str:
+    """`, 12 % less than in the 30 days before`; nothing when there was nothing before."""
+    length = period.end - period.start
+    if period.start == ALL_TIME or length > timedelta(days=LONGEST_CALENDAR_DAYS):
+        return ""
+    before = Period(period.start - length, period.start, "")
+    earlier = totals(assess_period(assess.ledger, before), before, None, project)
+    if not earlier or not earlier[0]["carbon_g_mid"]:
+        return ""
+    change = total["carbon_g_mid"] / earlier[0]["carbon_g_mid"] - 1
+    days = round(length / timedelta(days=1))
+    if abs(change) < 0.005:
+        return f", as much as in the {days} days before"
+    return f", {number(abs(change) * 100)} % {'more' if change > 0 else 'less'} than in the {days} days before"
+
+
+def _rests_on(assess: Assessor, period: Period, project: str | None) -> str:
+    """`100 % modelled`: how much of the energy rests on which method."""
+    condition, params = project_filter(project)
+    rows = assess.rows(
+        f"""select method_rank, sum(it_energy_j_mid) as energy_j from assessed a join work w on w.span_id = a.run_id
+            where a.hour_utc >= date_trunc('hour', ?::timestamp) and a.hour_utc < ? {condition}
+            group by 1 order by energy_j desc""",
+        (naive(period.start), naive(period.end), *params),
+    )
+    whole = sum(row["energy_j"] for row in rows)
+    shares = [(METHODS[row["method_rank"]], row["energy_j"] / whole * 100) for row in rows] if whole else []
+    return ", ".join(f"{share:.0f} % {method}" for method, share in shares)
+
+
+def by_day(ledger: Ledger, period: Period, project: str | None = None) -> View:
+    """Each day's impact; a day without runs is a gap, the day that is not over is marked."""
+    view = summary(ledger, period, "day", project)
+    if not view.rows:
+        return replace(view, width="two-thirds")
+    carbon = {as_day(row["day"]): row["carbon_g"] for row in view.rows}
+    calendar = _calendar(list(carbon), period)
+    cells = [carbon.get(when) for when in calendar]
+    series = Series(
+        "Best estimate",
+        tuple(calendar),
+        tuple(cell.mid if cell else None for cell in cells),
+        tuple(cell.low if cell else None for cell in cells),
+        tuple(cell.high if cell else None for cell in cells),
+    )
+    highest = max(view.rows, key=lambda row: row["carbon_g"].mid or 0)
+    alt = f"Carbon per day, highest on {day(as_day(highest['day']))} with {mid_of(highest['carbon_g'])}."
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    figure = Figure("days", "Carbon per day", "g", (series,), alt, today if calendar[-1] >= today else None)
+    return replace(view, title="Carbon per day", sentence="", figure=figure, notes=(), factors=(), width="two-thirds")
+
+
+def _calendar(days: Sequence[datetime], period: Period) -> list[datetime]:
+    """Every day of the period from its first day with data, or only the days with data when that is too long."""
+    first = min(days) if period.start == ALL_TIME else min(min(days), period.start.replace(hour=0, minute=0, second=0, microsecond=0))
+    last = max(days)
+    length = (last - first).days + 1
+    return [first + timedelta(days=n) for n in range(length)] if length <= LONGEST_CALENDAR_DAYS else list(days)
+
+
+def by_project(ledger: Ledger, period: Period, project: str | None = None) -> View:
+    """Who caused it, largest first; beyond eight the rest stand together."""
+    view = summary(ledger, period, "project", project)
+    rows = view.rows[:MOST_BARS]
+    rest = view.rows[MOST_BARS:]
+    names = [row["project"] for row in rows] + ([f"{len(rest)} others"] if rest else [])
+    mids = [row["carbon_g"].mid for row in rows] + ([sum(row["carbon_g"].mid or 0 for row in rest)] if rest else [])
+    series = Series("Carbon", tuple(names), tuple(mids))
+    scale = scale_for("g", max((mid or 0 for mid in mids), default=None))
+    alt = "; ".join(f"{name} {amount(mid, 'g', scale)}" for name, mid in zip(names, mids, strict=True))
+    figure = Figure("bars", "Carbon by project", "g", (series,), f"Carbon by project: {alt}.") if rows else None
+    return replace(view, title="Carbon by project", sentence="", figure=figure, notes=(), factors=(), width="third")
+
+

@@ -1,0 +1,322 @@
+"""One run: power over time, its spans, what it used, its impacts, and what they rest on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+from joulebook.accounting.assess import CATEGORIES, ENDS, Assessor, energy_sql, estimate_of, in_force_table, worst_match
+from joulebook.accounting.errors import InputError, NotFound
+from joulebook.accounting.ledger import Ledger
+from joulebook.accounting.records import METHODS, Estimate, exactly, unknown
+from joulebook.reports.format import amount, duration, mid_of, scale_for
+from joulebook.reports.view import Column, Figure, Series, View
+from joulebook.reports.views.common import (
+
+    assess_period,
+    aware,
+    factor_uses,
+    impact_cells,
+    impact_tiles,
+    in_words,
+    period_of,
+    standing_notes,
+)
+from joulebook.reports.views.runs import RUNS_SQL, gaps_of, run_row
+
+MOST_SPANS = 200
+MOST_BARS = 30
+MOST_POINTS = 1500
+
+
+def find_run(ledger: Ledger, text: str) -> str:
+    """The id of the run that a user means: a whole id, its beginning or end, or `last`.
+
+    Raises NotFound when there is none, InputError when there are several.
+    """
+    sql = "select span_id::varchar as id from span where parent_id is null "
+    if text == "last":
+        found = ledger.rows(sql + "order by started_at_utc desc, span_id desc limit 1")
+    else:
+        found = ledger.rows(sql + "and (starts_with(span_id::varchar, lower(?)) or ends_with(span_id::varchar, lower(?))) limit 9", (text, text))
+    if not found:
+        raise NotFound(f"no run {text!r} in {ledger.path}: `joulebook runs` lists them")
+    if len(found) > 1:
+        raise InputError(f"{text!r} fits several runs ({', '.join(row['id'] for row in found)}): give more of the id")
+    return str(found[0]["id"])
+
+
+def run(ledger: Ledger, run_id: str) -> View:
+    """Everything about one run. Raises NotFound when it is not in the ledger."""
+    run_id = find_run(ledger, run_id)
+    begun = ledger.rows("select started_at_utc, seen_until_utc from work where span_id = ?::uuid", (run_id,))[0]
+    period = period_of(aware(begun["started_at_utc"]), aware(begun["seen_until_utc"] + timedelta(seconds=1)))
+    assess = assess_period(ledger, period)
+    facts = assess.rows(f"{RUNS_SQL} and w.span_id = ?::uuid", (run_id,))[0]
+    row = run_row(facts, gaps_of(ledger, [facts])[run_id])
+    cells = impact_cells(facts)
+    parts = (
+        _power(assess, facts),
+        _spans(assess, run_id),
+        _impacts(assess, facts, cells),
+        _usage(ledger, run_id),
+        _quality(ledger, run_id),
+        _notes(ledger, run_id),
+        _gaps(row["gaps"]),
+        _about(facts),
+    )
+    return View(
+        key="run",
+        title=facts["name"],
+        subtitle=f"{facts['project'] or 'no project'} · {period.start:%d %b %Y %H:%M:%S} UTC · location-based",
+        sentence=_sentence(row),
+        tiles=impact_tiles(cells),
+        rows=(row,),
+        parts=tuple(part for part in parts if part.rows),
+        notes=standing_notes(assess, {cells["energy_j"].method}),
+        factors=factor_uses(assess, facts["pieces"] or ()),
+    )
+
+
+def _sentence(row: Mapping[str, Any]) -> str:
+    took = {
+        "ended": f"Took {duration(row['duration_s'])}",
+        "failed": f"Failed after {duration(row['duration_s'])}" + (f" ({row['error']})" if row["error"] else ""),
+        "lost": f"Ended without a word after {duration(row['duration_s'])}",
+        "running": f"Running for {duration(row['duration_s'])}",
+    }[row["state"]]
+    if not row["energy_j"].known:
+        return f"{took}; {row['energy_j'].reason}."
+    return f"{took}, used {in_words(row['energy_j'])} and caused {mid_of(row['carbon_g'])} of CO₂e."
+
+
+# Power ------------------------------------------------------------------------------------------------------------
+
+_POWER_SQL = """
+    with mine as (
+        select r.sensor, r.read_at_utc, r.mono_ns, n.unit, n.boundary, s.start_mono_ns,
+               r.shared - lag(r.shared) over w as amount,
+               (r.mono_ns - lag(r.mono_ns) over w) / 1e9 as seconds
+        from work s
+        join reading r on r.journal_id = s.journal_id and r.mono_ns >= s.start_mono_ns
+                      and r.mono_ns <= coalesce(s.end_mono_ns, r.mono_ns)
+        join sensor n on n.journal_id = r.journal_id and n.sensor = r.sensor
+        where s.span_id = ?::uuid
+          and (n.unit = 'J' or not exists (select 1 from sensor o where o.journal_id = n.journal_id
+                                             and o.unit = 'J' and o.device = n.device))
+        window w as (partition by r.sensor order by r.mono_ns)
+    ), bucket as (
+        select sensor, unit, boundary, min(read_at_utc) as read_at_utc, sum(amount) as amount, sum(seconds) as seconds,
+               max(mono_ns - start_mono_ns) / 1e9 as at_s, ntile
+        from (select *, ntile({points}) over (partition by sensor order by mono_ns) as ntile
+              from mine where seconds > {shortest})
+        group by sensor, unit, boundary, ntile
+    )
+    select at_s, sum({low}) as low, sum({mid}) as mid, sum({high}) as high
+    from (select b.*, f.* from bucket b join in_force f on b.read_at_utc >= f.start_utc and b.read_at_utc < f.end_utc)
+    group by at_s order by at_s
+"""
+
+
+def _power(assess: Assessor, facts: Mapping[str, Any]) -> View:
+    """Mean power between readings. Readings closer than a tenth of a second say little and are left out of the chart."""
+    ends = {end: f"({energy_sql(end)}) / seconds" for end in ENDS}
+    shortest = min(0.1, (facts["duration_s"] or 0) / 20)
+    sql = _POWER_SQL.format(points=MOST_POINTS, shortest=f"{shortest:.6f}", **ends)
+    found = assess.ledger.rows(sql, (facts["run_id"],), {"in_force": in_force_table(assess.pieces)})
+    columns = (Column("at_s", "Since start", "duration", "s"), Column("power_w", "Power", "estimate", "W"))
+    method = METHODS[facts["method_rank"]] if facts["method_rank"] is not None else "unknown"
+    rows = tuple({"at_s": row["at_s"], "power_w": Estimate(row["low"], row["mid"], row["high"], "W", method)} for row in found)
+    view = View("power", "Power over time", columns=columns, rows=rows)
+    if not rows:
+        return view
+    mean = sum(row["mid"] for row in found) / len(found)
+    peak = max(found, key=lambda row: row["mid"])
+    scale = scale_for("W", peak["mid"])
+    alt = (
+        f"IT power over {duration(facts['duration_s'])}: about {amount(mean, 'W', scale)} on average, "
+        f"at most {amount(peak['mid'], 'W', scale)} at {duration(peak['at_s'])}."
+    )
+    series = Series("IT power", *(tuple(row[key] for row in found) for key in ("at_s", "mid", "low", "high")))
+    figure = Figure("trace", "Power over time", "W", (series,), alt)
+    return View("power", "Power over time", columns=columns, rows=rows, figure=figure)
+
+
+# Spans ------------------------------------------------------------------------------------------------------------
+
+_SPANS_SQL = """
+    with recursive mine as (
+        select w.*, 0 as depth, (w.start_mono_ns / 1e9)::varchar as path from work w where span_id = $run::uuid
+        union all
+        select c.*, m.depth + 1, '' from work c join mine m on c.parent_id = m.span_id and c.run_id = $run::uuid where m.depth < 50
+    ), edge as (
+        select m.span_id, r.sensor, n.unit, n.boundary, n.method, max(r.shared) - min(r.shared) as amount
+        from mine m
+        join reading r on r.journal_id = m.journal_id and r.mono_ns >= m.start_mono_ns
+                      and r.mono_ns <= coalesce(m.end_mono_ns, r.mono_ns)
+                      and (r.span_id = m.span_id or m.end_mono_ns is null)
+        join sensor n on n.journal_id = r.journal_id and n.sensor = r.sensor
+        where n.unit = 'J' or not exists (select 1 from sensor o where o.journal_id = n.journal_id
+                                            and o.unit = 'J' and o.device = n.device)
+        group by all
+    ), energy as (
+        select span_id, sum({low}) as low, sum({mid}) as mid, sum({high}) as high
+        from (select e.*, f.* from edge e join mine m on m.span_id = e.span_id
+              join in_force f on m.started_at_utc >= f.start_utc and m.started_at_utc < f.end_utc)
+        group by span_id
+    )
+    select m.span_id, m.name, m.state, m.error, m.depth, m.started_at_utc, epoch_us(m.started_at_utc - root.started_at_utc) / 1e6 as at_s,
+           coalesce((m.end_mono_ns - m.start_mono_ns) / 1e9, epoch_us(m.seen_until_utc - m.started_at_utc) / 1e6) as duration_s,
+           e.low, e.mid, e.high
+    from mine m join mine root on root.span_id = $run::uuid left join energy e on e.span_id = m.span_id
+    order by m.started_at_utc, m.depth, m.seq
+"""
+
+
+def _spans(assess: Assessor, run_id: str) -> View:
+    sql = _SPANS_SQL.format(**{end: energy_sql(end) for end in ENDS}).replace("$run", f"'{run_id}'")
+    found = assess.ledger.rows(sql, (), {"in_force": in_force_table(assess.pieces)})
+    shown = _largest(found, MOST_SPANS)
+    rows = tuple(
+        {
+            "name": row["name"],
+            "state": row["state"],
+            "depth": row["depth"],
+            "at_s": row["at_s"],
+            "duration_s": row["duration_s"],
+            "energy_j": _span_energy(row),
+            "error": row["error"],
+            "span_id": row["span_id"],
+        }
+        for row in shown
+    )
+    columns = (
+        Column("name", "Span"), Column("state", "State", "state"), Column("at_s", "Began after", "duration", "s"),
+        Column("duration_s", "Duration", "duration", "s"), Column("energy_j", "IT energy", "estimate", "J"),
+    )  # fmt: skip
+    notes = ("A span is inside its parent: its energy is part of the parent's, not on top of it.",)
+    if len(shown) < len(found):
+        notes += (f"The {len(shown)} longest of {len(found):,} spans are shown.",)
+    return View("spans", "Spans", columns=columns, rows=rows, figure=_span_figure(found), notes=notes)
+
+
+def _largest(found: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """The longest spans, in the order in which they began."""
+    longest = {row["span_id"] for row in sorted(found, key=lambda row: -row["duration_s"])[:count]}
+    return [row for row in found if row["span_id"] in longest]
+
+
+def _span_energy(row: Mapping[str, Any]) -> Estimate:
+    if row["mid"] is None:
+        return unknown("J", "no counter was read in this span")
+    return Estimate(row["low"], row["mid"], row["high"], "J", "modelled" if row["low"] != row["high"] else "measured")
+
+
+def _span_figure(found: Sequence[dict[str, Any]]) -> Figure | None:
+    if len(found) < 2:
+        return None
+    shown = _largest(found, MOST_BARS)
+    series = Series(
+        "Spans",
+        tuple(row["name"] for row in shown),
+        tuple(row["depth"] for row in shown),
+        tuple(row["at_s"] for row in shown),
+        tuple(row["at_s"] + row["duration_s"] for row in shown),
+    )
+    inner = max(shown[1:], key=lambda row: row["duration_s"], default=shown[0])
+    alt = f"Spans over time; the longest inside the run is {inner['name']} with {duration(inner['duration_s'])}."
+    return Figure("spans", "Spans over time", "s", (series,), alt)
+
+
+# Tables -----------------------------------------------------------------------------------------------------------
+
+_LABELS = {
+    "it_energy_j": "Energy, IT",
+    "facility_energy_j": "Energy, facility",
+    "carbon_g": "Carbon, operational, location-based",
+    "water_l": "Water consumed",
+    "cost_usd": "Electricity cost",
+}
+
+
+def _impacts(assess: Assessor, facts: Mapping[str, Any], cells: Mapping[str, Estimate]) -> View:
+    columns = (
+        Column("label", "Impact"), Column("amount", "Estimate", "estimate"), Column("method", "Method", "state"),
+        Column("match", "Factor match", "state"), Column("factor_ids", "Factors"),
+    )  # fmt: skip
+    rows: list[dict[str, Any]] = [_device_row(facts)]
+    if cells["energy_j"].known:
+        piece = assess.pieces[max(facts["pieces"])]
+        energy_kinds = ("cpu_power",) if facts["cpu_time_s"] is not None else ()
+        energy_kinds += ("it_overhead",) if facts["device_energy_j"] is not None else ()
+        for category, (_, kinds) in CATEGORIES.items():
+            estimate = estimate_of(facts, category)
+            used = energy_kinds + kinds
+            ids = ", ".join(piece.matches[kind].factor.factor_id for kind in used)
+            rows.append({"category": category, "label": _LABELS[category], "amount": estimate, "method": estimate.method,
+                         "match": worst_match(piece, used), "factor_ids": ids})  # fmt: skip
+    return View("impacts", "Impacts", columns=columns, rows=tuple(rows))
+
+
+def _device_row(facts: Mapping[str, Any]) -> dict[str, Any]:
+    measured = facts["device_energy_j"]
+    estimate = (
+        unknown("J", "no device sensor could be read; the model gives the server's share at the plug")
+        if measured is None
+        else exactly(measured, "J", "measured")
+    )
+    return {"category": "device_energy_j", "label": "Energy, device", "amount": estimate, "method": estimate.method,
+            "match": "–", "factor_ids": estimate.reason or ""}  # fmt: skip
+
+
+def _usage(ledger: Ledger, run_id: str) -> View:
+    found = ledger.rows(
+        """select kind, unit, method, sum(amount) as amount, count(*) as entries from usage
+           where run_id = ?::uuid group by kind, unit, method order by kind""", (run_id,))  # fmt: skip
+    columns = (
+        Column("kind", "Kind"), Column("amount", "Amount", "number"), Column("unit", "Unit"),
+        Column("method", "Method", "state"), Column("entries", "Entries", "number"),
+    )  # fmt: skip
+    return View("usage", "Usage", columns=columns, rows=tuple(found), width="half")
+
+
+def _quality(ledger: Ledger, run_id: str) -> View:
+    found = ledger.rows(
+        """select s.name as span, q.metric, q.value from quality q join span s on s.span_id = q.span_id
+           where q.run_id = ?::uuid order by q.at_utc""", (run_id,))  # fmt: skip
+    columns = (Column("span", "Span"), Column("metric", "Metric"), Column("value", "Value", "number"))
+    return View("quality", "Quality", columns=columns, rows=tuple(found), width="half")
+
+
+def _notes(ledger: Ledger, run_id: str) -> View:
+    found = ledger.rows(
+        """select n.at_utc as noted_at, s.name as span, n.text from note n join span s on s.span_id = n.span_id
+           where n.run_id = ?::uuid order by n.at_utc""", (run_id,))  # fmt: skip
+    rows = tuple(row | {"noted_at": aware(row["noted_at"])} for row in found)
+    columns = (Column("noted_at", "Noted, UTC", "time"), Column("span", "Span"), Column("text", "Note"))
+    return View("notes", "Notes", columns=columns, rows=rows)
+
+
+def _gaps(gaps: Sequence[Mapping[str, Any]]) -> View:
+    columns = (Column("reason", "What is missing"), Column("from", "From, UTC", "time"), Column("to", "To, UTC", "time"))
+    notes = ("At most one sampling interval of energy is missing where a run ended without a word.",)
+    return View("gaps", "Gaps", columns=columns, rows=tuple(gaps), notes=notes)
+
+
+def _about(facts: Mapping[str, Any]) -> View:
+    tags = json.loads(facts["tags"] or "{}")
+    pairs = {
+        "Run": facts["run_id"],
+        "Host": facts["host"],
+        "Processor": f"{facts['cpu_model']} ({facts['cpus']} logical CPUs)" if facts["cpu_model"] else None,
+        "Command": facts["command"],
+        "Exit code": facts["exit_code"],
+        "CPU time": duration(facts["cpu_time_s"]) if facts["cpu_time_s"] is not None else None,
+        **{f"Tag {key}": value for key, value in tags.items()},
+    }
+    rows = tuple({"what": what, "value": str(value)} for what, value in pairs.items() if value is not None)
+    return View("about", "About this run", columns=(Column("what", ""), Column("value", "")), rows=rows)
+
+

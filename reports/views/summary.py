@@ -1,0 +1,74 @@
+"""Totals by project, day, name or host."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from joulebook.accounting.assess import SUMS_SQL, Assessor
+from joulebook.accounting.errors import InputError
+from joulebook.accounting.ledger import Ledger
+from joulebook.reports.view import Column, View
+from joulebook.reports.views.common import (
+    IMPACT_COLUMNS,
+    Period,
+    assess_period,
+    factor_uses,
+    impact_cells,
+    naive,
+    plural,
+    project_filter,
+    standing_notes,
+)
+
+GROUPS = {
+    "project": "coalesce(w.project, '(no project)')",
+    "name": "w.name",
+    "host": "w.host",
+    "day": "strftime(a.hour_utc, '%Y-%m-%d')",
+}
+
+
+def totals(assess: Assessor, period: Period, by: str | None, project: str | None = None) -> list[dict[str, Any]]:
+    """Rows of `key`, `runs` and every category's low, mid and high, largest carbon first (days: in order)."""
+    condition, params = project_filter(project)
+    key = GROUPS[by] if by else "'all'"
+    return assess.rows(
+        f"""select {key} as key, count(distinct a.run_id) as runs, max(method_rank) as method_rank,
+                   list(distinct piece) as pieces, {SUMS_SQL}
+            from assessed a join work w on w.span_id = a.run_id
+            where a.hour_utc >= date_trunc('hour', ?::timestamp) and a.hour_utc < ? {condition}
+            group by 1 order by {"1" if by == "day" else "carbon_g_mid desc nulls last, 1"}""",
+        (naive(period.start), naive(period.end), *params),
+    )
+
+
+def summary(ledger: Ledger, period: Period, by: str = "project", project: str | None = None) -> View:
+    """What a period cost, by project, day, name or host. Raises InputError for another `by`."""
+    if by not in GROUPS:
+        raise InputError(f"cannot sum by {by!r}: choose one of {', '.join(GROUPS)}")
+    assess = assess_period(ledger, period)
+    found = totals(assess, period, by, project)
+    rows = tuple({by: row["key"], "runs": row["runs"], **impact_cells(row)} for row in found)
+    pieces = {piece for row in found for piece in row["pieces"]}
+    methods = {cell["energy_j"].method for cell in rows}
+    return View(
+        key=f"by_{by}",
+        title=f"By {by}",
+        subtitle=f"{period.label} · location-based",
+        sentence=f"{plural(len(rows), by)} with recorded energy." if rows else "",
+        columns=(Column(by, by.capitalize()), Column("runs", "Runs", "number"), *IMPACT_COLUMNS),
+        rows=rows,
+        notes=standing_notes(assess, methods) if rows else (),
+        factors=factor_uses(assess, pieces),
+        empty=nothing_found(period, project),
+    )
+
+
+def nothing_found(period: Period, project: str | None) -> str:
+    where = f" of project {project}" if project else ""
+    return f"No energy of any run{where} is on record for {period.label}. Record one: joulebook run -- your command"
+
+
+def as_day(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
