@@ -9,7 +9,6 @@ import duckdb
 from joulebook.accounting.errors import NewerSchema
 
 STEPS = ("m001_facts", "m002_views")
-FACTS = ("sensor", "span", "span_end", "reading", "usage", "quality", "note", "gap")
 
 
 def migrate(con: duckdb.DuckDBPyConnection, path: str) -> None:

@@ -1,0 +1,40 @@
+"""The command line.
+
+    arguments   what can be typed: the parser, and what every command shares
+    commands    one function a command: arguments in, exit code out
+    doctor      what this machine can measure, and what is missing
+    demo        the walk, end to end, on this machine
+
+Exit codes: 0 done · 1 something failed or an invariant is broken · 2 wrong input · 3 not found ·
+4 the ledger is busy, try again. `joulebook run` exits as its command did.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from joulebook.accounting.errors import InputError, JoulebookError, LedgerBusy, NotFound
+from joulebook.cli.arguments import parse
+
+EXIT_CODES: tuple[tuple[type[JoulebookError], int], ...] = ((NotFound, 3), (LedgerBusy, 4), (InputError, 2), (JoulebookError, 1))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; its exit code."""
+    args = parse(list(sys.argv[1:] if argv is None else argv))
+    from joulebook.cli import commands
+
+    try:
+        code: int = getattr(commands, args.command)(args)
+        sys.stdout.flush()
+        return code
+    except JoulebookError as error:
+        print(f"joulebook: {error}", file=sys.stderr)
+        return next(code for kind, code in EXIT_CODES if isinstance(error, kind))
+    except BrokenPipeError:  # `joulebook runs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,181 @@
+"""What can be typed. Every command has `--home`, `--json` and an example in its `--help`."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from joulebook import __version__
+from joulebook.accounting.errors import InputError
+from joulebook.accounting.when import parse_when
+
+GROUPS = ("project", "day", "name", "host")
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The arguments of one command. Exits with 2 and one sentence when they make no sense."""
+    own, command = argv, None
+    if "--" in argv and "run" in argv[: argv.index("--")]:
+        own, command = argv[: argv.index("--")], argv[argv.index("--") + 1 :]
+    top = parser()
+    args = top.parse_args(own)
+    if args.version:
+        top.exit(0, f"joulebook {__version__}\n")
+    if args.command is None:
+        top.print_help()
+        top.exit(2)
+    if args.command == "run":
+        args.argv = list(args.argv) + (command or [])
+        if not args.argv:
+            top.error("run needs a command, e.g. joulebook run -- python train.py")
+    return args
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="joulebook",
+        description="The ledger of what AI work costs: energy, carbon, water and money, per run.",
+        epilog="Exit codes: 0 done, 1 failed or an invariant is broken, 2 wrong input, 3 not found, 4 busy.",
+    )
+    top.add_argument("--version", action="store_true", help="print the version and exit")
+    _common(top, default=None)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND")
+    for add in (_init, _doctor, _demo, _run, _ingest, _runs, _show, _summary, _factors, _verify, _rebuild, _dashboard, _report):
+        add(lambda name, help, example: _command(commands, name, help, example))
+    return top
+
+
+def _common(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument("--home", metavar="DIR", default=default, help="where the ledger is (else JOULEBOOK_HOME, else the user's data folder)")
+    parser.add_argument("--json", action="store_true", default=default or False, help="print JSON")
+
+
+def _command(commands: argparse._SubParsersAction, name: str, help: str, example: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+    parser = commands.add_parser(
+        name, help=help, description=help[0].upper() + help[1:] + ".", epilog=f"Example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    # given before or after the command; absent here must not undo what was given before
+    parser.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS, help="where the ledger is")
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
+    return parser
+
+
+Add = Callable[[str, str, str], argparse.ArgumentParser]
+
+
+def _when(text: str) -> object:
+    try:
+        return parse_when(text)
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _values(text: str) -> list[float]:
+    """A number, or LOW,MID,HIGH."""
+    parts = [float(part) for part in text.split(",")]
+    if len(parts) not in (1, 3):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor LOW,MID,HIGH")
+    return parts * (3 if len(parts) == 1 else 1)
+
+
+def _tag(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise argparse.ArgumentTypeError(f"{text!r} is not key=value")
+    return key, value
+
+
+def _period(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--since", type=_when, metavar="TIME", help="from then on: 2026-11-01, 30d, 12h, today (UTC)")
+    parser.add_argument("--until", type=_when, metavar="TIME", help="before then")
+    parser.add_argument("--project", help="this project only")
+
+
+def _reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-ingest", action="store_true", help="do not look for new journals first")
+
+
+def _init(add: Add) -> None:
+    parser = add("init", "say where this machine stands (region, PUE, WUE, tariff)", "joulebook init --region FR --provider aws")
+    parser.add_argument("--region", default="WORLD", help="country or sub-region of the grid, e.g. FR, US-CA (default: WORLD)")
+    parser.add_argument("--provider", help="whose data centre: aws, gcp, azure, …; leave out for your own room")
+    parser.add_argument("--cpu-class", default="default", help="power curve of the processors, see `joulebook factors --kind cpu_power`")
+    for name, what in (("pue", "PUE"), ("wue", "WUE, L per kWh of IT energy"), ("price", "price of electricity, USD per kWh"),
+                       ("carbon-intensity", "carbon intensity, gCO2e per kWh"), ("cpu-power", "W at the plug per busy logical CPU"),
+                       ("it-overhead", "IT energy per device energy")):  # fmt: skip
+        parser.add_argument(f"--{name}", type=_values, metavar="X", help=f"{what}: a number or LOW,MID,HIGH")
+    parser.add_argument("--force", action="store_true", help="replace the site that is there")
+
+
+def _doctor(add: Add) -> None:
+    add("doctor", "say what can be measured here, and what is missing", "joulebook doctor")
+
+
+def _demo(add: Add) -> None:
+    parser = add("demo", "record real jobs here, then show them: summary, PDF, dashboard", "joulebook demo --no-serve")
+    parser.add_argument("--no-serve", action="store_true", help="stop before serving the dashboard")
+    parser.add_argument("--port", type=int, default=8501, help="port of the dashboard on 127.0.0.1 (default: 8501)")
+
+
+def _run(add: Add) -> None:
+    parser = add("run", "record a command without touching it", "joulebook run --name train --project search --tag team=nlp -- python train.py")
+    parser.add_argument("--name", help="name of the run (default: the command's)")
+    parser.add_argument("--project", help="project that the run belongs to")
+    parser.add_argument("--tag", type=_tag, action="append", default=[], metavar="KEY=VALUE", help="a tag; may be given again")
+    parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the command and its arguments")
+
+
+def _ingest(add: Add) -> None:
+    parser = add("ingest", "fold new journal lines into the ledger, exactly once", "joulebook ingest --json")
+    parser.add_argument("--seal", action="store_true", help="also turn today's finished journals into Parquet")
+
+
+def _runs(add: Add) -> None:
+    parser = add("runs", "list the runs, newest first", "joulebook runs --since 7d --project search")
+    _period(parser)
+    _reading(parser)
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N runs (default: 50 on screen, all in JSON)")
+
+
+def _show(add: Add) -> None:
+    parser = add("show", "show one run: power, spans, usage, impacts and their factors", "joulebook show last")
+    parser.add_argument("run_id", metavar="RUN", help="the run's id, its beginning or its end, or `last`")
+    _reading(parser)
+
+
+def _summary(add: Add) -> None:
+    parser = add("summary", "sum up a period", "joulebook summary --by day --since 30d")
+    parser.add_argument("--by", choices=GROUPS, default="project", help="one row for each (default: project)")
+    _period(parser)
+    _reading(parser)
+
+
+def _factors(add: Add) -> None:
+    parser = add("factors", "list the factors in force here, or all of a kind", "joulebook factors --kind carbon_intensity --region FR")
+    parser.add_argument("--kind", help="all rows of this kind, e.g. carbon_intensity, pue, wue, electricity_price")
+    parser.add_argument("--region", help="all rows of this region or provider")
+
+
+def _verify(add: Add) -> None:
+    parser = add("verify", "check the ledger's invariants; exits with 1 when one is broken", "joulebook verify")
+    _reading(parser)
+
+
+def _rebuild(add: Add) -> None:
+    add("rebuild", "make the ledger anew from journals and sealed Parquet", "joulebook rebuild")
+
+
+def _dashboard(add: Add) -> None:
+    parser = add("dashboard", "serve the dashboard on 127.0.0.1", "joulebook dashboard --port 8501")
+    parser.add_argument("--port", type=int, default=8501, help="port (default: 8501)")
+    _reading(parser)
+
+
+def _report(add: Add) -> None:
+    parser = add("report", "write a PDF report of a period, or of one run", "joulebook report --since 30d --out report.pdf")
+    _period(parser)
+    parser.add_argument("--run", metavar="RUN", help="report on this run instead of a period")
+    parser.add_argument("--out", metavar="FILE", help="where to (default: the home's reports folder)")
+    parser.add_argument("--organisation", default="", help="name on the title block")
+    _reading(parser)

@@ -1,0 +1,285 @@
+"""One function a command: arguments in, exit code out. What a command needs is imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from joulebook.accounting.errors import InputError, MissingExtra
+from joulebook.accounting.home import home_dir
+
+if TYPE_CHECKING:
+    from joulebook.accounting.ledger import Ledger
+    from joulebook.reports.view import View
+    from joulebook.reports.views import Period
+
+
+def _home(args: argparse.Namespace) -> Path:
+    return home_dir(args.home)
+
+
+def _print_json(value: Any) -> None:
+    from joulebook.reports import as_json
+
+    print(as_json.text(value))
+
+
+def _draw(view: View) -> None:
+    from joulebook.reports.terminal import draw
+
+    draw(view)
+
+
+# Recording --------------------------------------------------------------------------------------------------------
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record a command; exit as it did."""
+    if args.home:
+        os.environ["JOULEBOOK_HOME"] = str(_home(args))
+    from joulebook.collectors.wrap import die_like, run_command
+
+    code = run_command(args.argv, name=args.name, project=args.project, tags=dict(args.tag))
+    if args.json:  # the job owns stdout
+        import json
+
+        print(json.dumps({"command": args.argv, "exit_code": int(code), "home": str(_home(args))}), file=sys.stderr)
+    die_like(code)
+
+
+# The ledger -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over bytes, on a terminal only."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    with Progress(TextColumn(title), BarColumn(), DownloadColumn(), console=console, transient=True,
+                  disable=not console.is_terminal) as bar:  # fmt: skip
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _ledger(args: argparse.Namespace) -> Ledger:
+    """The ledger of the home, brought up to date unless `--no-ingest`."""
+    from joulebook.accounting.ledger import ingest as fold
+    from joulebook.accounting.ledger import open_ledger
+
+    if not args.no_ingest:
+        with _bar("reading journals") as progress:
+            fold(_home(args), progress)
+    return open_ledger(_home(args))
+
+
+def ingest(args: argparse.Namespace) -> int:
+    from joulebook.accounting.ledger import ingest as fold
+
+    with _bar("reading journals") as progress:
+        done = fold(_home(args), progress, seal_all=args.seal)
+    if args.json:
+        _print_json(asdict(done))
+    else:
+        print(
+            f"{done.events_added:,} of {done.events_read:,} events added from {done.journals:,} journals "
+            f"in {done.seconds:.2f} s; {done.quarantined:,} quarantined."
+        )
+    return 0
+
+
+def rebuild(args: argparse.Namespace) -> int:
+    from joulebook.accounting.ledger import rebuild as make_anew
+
+    with _bar("rebuilding") as progress:
+        done = make_anew(_home(args), progress)
+    if args.json:
+        _print_json(asdict(done))
+    else:
+        print(f"Ledger made anew from {done.events_read:,} events of {done.journals:,} journals in {done.seconds:.2f} s.")
+    return 0
+
+
+def verify(args: argparse.Namespace) -> int:
+    from joulebook.accounting.ledger.verify import verify as check_all
+
+    checks = check_all(_ledger(args))
+    if args.json:
+        _print_json({"ok": all(check.ok for check in checks), "checks": [asdict(check) | {"ok": check.ok} for check in checks]})
+    else:
+        for check in checks:
+            print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.says} ({check.examined:,} looked at)")
+            for violation in check.violations:
+                print(f"      {violation}")
+    return 0 if all(check.ok for check in checks) else 1
+
+
+# Questions --------------------------------------------------------------------------------------------------------
+
+
+def _asked(args: argparse.Namespace) -> Period:
+    from joulebook.reports.views import period_of
+
+    if args.since and args.until and args.since >= args.until:
+        raise InputError(f"--since {args.since:%Y-%m-%d %H:%M} is not before --until {args.until:%Y-%m-%d %H:%M}")
+    return period_of(args.since, args.until)
+
+
+def runs(args: argparse.Namespace) -> int:
+    from joulebook.reports import views
+
+    if args.limit is not None and args.limit < 1:
+        raise InputError(f"--limit must be 1 or more, not {args.limit}")
+    limit = args.limit or (None if args.json else 50)
+    view = views.runs(_ledger(args), _asked(args), args.project, limit)
+    return _answer(args, view)
+
+
+def summary(args: argparse.Namespace) -> int:
+    from joulebook.reports import views
+
+    return _answer(args, views.summary(_ledger(args), _asked(args), args.by, args.project))
+
+
+def _answer(args: argparse.Namespace, view: View) -> int:
+    from joulebook.reports import as_json
+
+    if args.json:
+        _print_json(as_json.rows(view))
+    else:
+        _draw(view)
+    return 0
+
+
+def show(args: argparse.Namespace) -> int:
+    from joulebook.reports import as_json, views
+
+    view = views.run(_ledger(args), args.run_id)
+    if args.json:
+        _print_json(as_json.run(view))
+    else:
+        _draw(view)
+    return 0
+
+
+def factors(args: argparse.Namespace) -> int:
+    from joulebook.accounting.site import load_site
+    from joulebook.reports import views
+
+    return _answer(args, views.factors(load_site(_home(args)), args.kind, args.region))
+
+
+# Reports ----------------------------------------------------------------------------------------------------------
+
+
+def report(args: argparse.Namespace) -> int:
+    from joulebook.reports import views
+    from joulebook.reports.pdf import write_pdf
+
+    ledger = _ledger(args)
+    now = datetime.now(UTC)
+    if args.run:
+        view = views.run(ledger, args.run)
+        name = f"run-{view.rows[0]['run_id'][-12:]}"
+    else:
+        view = views.report(ledger, _asked(args), args.project)
+        name = f"joulebook-{now:%Y-%m-%d}"
+    path = Path(args.out) if args.out else _home(args) / "reports" / f"{name}.pdf"
+    written = write_pdf(view, path, prepared_at=now, organisation=args.organisation)
+    if args.json:
+        _print_json({"path": str(written), "bytes": written.stat().st_size, "title": view.title, "prepared_at": now})
+    else:
+        print(f"Report written to {written}")
+    return 0
+
+
+def dashboard(args: argparse.Namespace) -> int:
+    """Serve until interrupted. Streamlit replaces this process, so that signals reach it directly."""
+    import json
+
+    try:
+        import streamlit  # noqa: F401 — looked for, not used: it runs as its own program
+        from joulebook.reports import dashboard as page
+    except ModuleNotFoundError as error:
+        raise MissingExtra("the dashboard", "app") from error
+    os.environ["JOULEBOOK_HOME"] = str(_home(args))
+    if args.no_ingest:
+        os.environ["JOULEBOOK_NO_INGEST"] = "1"
+    address = f"http://127.0.0.1:{args.port}"
+    print(json.dumps({"url": address}) if args.json else f"Dashboard: {address} (Ctrl-C ends it)", flush=True)
+    command = [sys.executable, "-m", "streamlit", "run", str(page.__file__), "--server.port", str(args.port), *page.streamlit_flags()]
+    os.execv(sys.executable, command)  # noqa: S606 — our own command
+
+
+# Setting up -------------------------------------------------------------------------------------------------------
+
+
+def init(args: argparse.Namespace) -> int:
+    from joulebook.accounting.site import site_path, write_site
+
+    home = _home(args)
+    if site_path(home).exists() and not args.force:
+        raise InputError(f"{site_path(home)}: there is a site already; edit it, or give --force to replace it")
+    site = _site(args)
+    path = write_site(home, site)
+    if args.json:
+        _print_json({"path": str(path), "site": asdict(site)})
+    else:
+        print(f"Site written to {path}. The factors in force: joulebook factors")
+    return 0
+
+
+def _site(args: argparse.Namespace) -> Any:
+    from joulebook.accounting.factors import load
+    from joulebook.accounting.site import parse_site
+
+    known = load()
+    for name, value, kind in (("region", args.region, "carbon_intensity"), ("provider", args.provider, "pue"),
+                              ("cpu-class", args.cpu_class, "cpu_power")):  # fmt: skip
+        if value and not known.knows(kind, value):
+            raise InputError(_did_you_mean(name, value, known.regions(kind)))
+    declared = {"pue": args.pue, "wue_l_per_kwh": args.wue, "price_usd_per_kwh": args.price,
+                "carbon_intensity_g_per_kwh": args.carbon_intensity, "cpu_power_w": args.cpu_power,
+                "it_overhead": args.it_overhead}  # fmt: skip
+    table: dict[str, Any] = {"region": args.region.upper(), "cpu_class": args.cpu_class}
+    table |= {"provider": args.provider} if args.provider else {}
+    return parse_site(table | {key: value for key, value in declared.items() if value})
+
+
+def _did_you_mean(name: str, value: str, known: list[str]) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(value.upper(), known, 5, 0.4) or difflib.get_close_matches(value, known, 5, 0.4)
+    return f"--{name} {value!r} is not known; near it: {', '.join(near) or 'nothing'}; all: joulebook factors --kind …"
+
+
+def doctor(args: argparse.Namespace) -> int:
+    from joulebook.cli.doctor import examine
+
+    findings = examine(_home(args))
+    if args.json:
+        _print_json({"ok": all(f.state != "fail" for f in findings), "checks": [asdict(f) for f in findings]})
+    else:
+        for f in findings:
+            print(f"{f.state:4}  {f.what}: {f.detail}" + (f"\n      → {f.fix}" if f.fix else ""))
+    return 1 if any(f.state == "fail" for f in findings) else 0
+
+
+def demo(args: argparse.Namespace) -> int:
+    from joulebook.cli.demo import demonstrate
+
+    result = demonstrate(_home(args), quiet=args.json)
+    if args.json:
+        _print_json(result)
+    if args.no_serve:
+        return 0
+    args.no_ingest = False
+    return dashboard(args)

@@ -1,0 +1,41 @@
+"""Views as JSON: stable keys, units in the keys, estimates as low, mid, high, unit, method; times as ISO 8601 UTC."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any
+
+from joulebook.accounting.records import Estimate
+from joulebook.reports.view import View
+
+
+def plain(value: Any) -> Any:
+    """A value that `json` can write."""
+    if isinstance(value, Estimate):
+        return value.as_json()
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(part) for part in value]
+    return value
+
+
+def text(value: Any) -> str:
+    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def rows(view: View) -> list[dict[str, Any]]:
+    return [dict(row) for row in view.rows]
+
+
+def run(view: View) -> dict[str, Any]:
+    """One run: its row, then each part by its key, then the factors behind it."""
+    parts = {part.key: rows(part) for part in view.parts}
+    return {**rows(view)[0], **parts, "factors": [asdict(use) for use in view.factors], "remarks": list(view.notes)}
