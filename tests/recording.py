@@ -1,0 +1,86 @@
+"""What the tests of the recording path share: reading journals back, a meter whose values they set, fresh processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from joulebook.accounting.home import journal_dir
+from joulebook.accounting.records import Reading
+
+Event = dict[str, Any]
+
+
+def events(home: Path) -> list[Event]:
+    """Every line of every journal, in the order of the lines; the numbers of the lines must follow it."""
+    return [event for path in sorted(journal_dir(home).glob("*.jsonl")) for event in events_in(path)]
+
+
+def events_in(path: Path) -> list[Event]:
+    data = path.read_bytes()
+    assert data.endswith(b"\n")
+    lines = [json.loads(line) for line in data.split(b"\n")[:-1]]
+    numbers = [line["seq"] for line in lines]
+    assert numbers == sorted(set(numbers))
+    return lines
+
+
+def of(found: list[Event], kind: str) -> list[Event]:
+    return [event for event in found if event["event"] == kind]
+
+
+def span(found: list[Event], name: str) -> tuple[Event, Event]:
+    """Start and end of the only span of that name."""
+    (start,) = [event for event in of(found, "span_start") if event["name"] == name]
+    (end,) = [event for event in of(found, "span_end") if event["span_id"] == start["span_id"]]
+    return start, end
+
+
+def amount(found: list[Event], name: str, sensor: str) -> float:
+    """What a span used of a counter: its share at the end less its share at the start."""
+    shares = [{c["sensor"]: c["shared"] for c in edge["counters"]}[sensor] for edge in span(found, name)]
+    return shares[1] - shares[0]
+
+
+class DialMeter:
+    """A meter whose counters stand where the test sets them; an exception in place of a value is raised."""
+
+    name = "dial"
+
+    def __init__(self, **values: float) -> None:
+        self.values: dict[str, Any] = dict(values)
+
+    def read(self) -> Sequence[Reading]:
+        for value in self.values.values():
+            if isinstance(value, Exception):
+                raise value
+        return [Reading(sensor, value, "J", device="gpu") for sensor, value in self.values.items()]
+
+
+def python(code: str, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a fresh interpreter, with the environment of the test."""
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, **environment},
+        check=check,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """Waits for something that another thread or process does."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError("it did not happen in time")
