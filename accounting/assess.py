@@ -20,7 +20,7 @@ from joulebook.accounting.carbon import operational_carbon_g
 from joulebook.accounting.column import Column
 from joulebook.accounting.cost import electricity_cost_usd
 from joulebook.accounting.energy import cpu_it_energy_j, facility_energy_j, it_energy_j
-from joulebook.accounting.factors import MATCHES, Factor, FactorSet, Match, load
+from joulebook.accounting.factors import MATCHES, WORLD, Factor, FactorSet, Match, load
 from joulebook.accounting.records import METHODS, Estimate
 from joulebook.accounting.site import Range, Site, load_site
 from joulebook.accounting.water import water_l
@@ -102,10 +102,8 @@ def _match(site: Site, factors: FactorSet, kind: str, day: date) -> Match:
     declared: Range | None = getattr(site, field) if field else None
     if declared:
         return Match(_declared(kind, unit, declared), "declared")
-    place = {"cpu_power": site.cpu_class, "pue": site.provider, "wue": site.provider, "it_overhead": None}.get(
-        kind, site.region
-    )
-    return factors.select(kind, place or "WORLD", day)
+    places = {"cpu_power": site.cpu_class, "pue": site.provider, "wue": site.provider, "it_overhead": None}
+    return factors.select(kind, places.get(kind, site.region) or WORLD, day)
 
 
 def _declared(kind: str, unit: str, values: Range) -> Factor:

@@ -2,6 +2,7 @@
 
     region = "FR"                    # a country or sub-region of `joulebook factors`, or WORLD
     provider = "aws"                 # whose PUE and WUE; leave out for your own room
+    cpu_class = "amd-epyc-3rd-gen"   # whose power curve, where no sensor can be read
     pue = 1.25                       # a number, or [low, mid, high]; stands above the provider's
     wue_l_per_kwh = 0.2
     price_usd_per_kwh = [0.10, 0.12, 0.14]
@@ -30,7 +31,7 @@ class Site:
 
     region: str = "WORLD"
     provider: str | None = None
-    cpu_class: str = "default"
+    cpu_class: str | None = None
     pue: Range | None = None
     wue_l_per_kwh: Range | None = None
     price_usd_per_kwh: Range | None = None

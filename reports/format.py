@@ -15,6 +15,7 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "J": (("mWh", 3.6), ("Wh", 3.6e3), ("kWh", 3.6e6), ("MWh", 3.6e9), ("GWh", 3.6e12)),
     "g": (("mg", 1e-3), ("g", 1.0), ("kg", 1e3), ("t", 1e6), ("kt", 1e9)),
     "L": (("mL", 1e-3), ("L", 1.0), ("m³", 1e3)),
+    "USD": (("µ$", 1e-6), ("m$", 1e-3), ("$", 1.0)),
     "W": (("mW", 1e-3), ("W", 1.0), ("kW", 1e3), ("MW", 1e6)),
 }
 
@@ -42,21 +43,22 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def money(value: float | None) -> str:
-    """Dollars: cents above a dollar, three figures below, so that a small run is not "$0.00"."""
+    """Dollars with cents; below a cent in m$ or µ$, so that a small run is not "$0.00"."""
     if value is None:
         return MISSING
-    if abs(value) >= 1:
-        return f"${value:,.2f}" if abs(value) < 1000 else f"${value:,.0f}"
-    return f"${number(value)}"
+    if value and abs(value) < 0.01:
+        name, size = scale_for("USD", value)
+        return f"{number(value / size)}{THIN}{name}"
+    return f"${value:,.2f}" if abs(value) < 1000 else f"${value:,.0f}"
 
 
 def amount(value: float | None, unit: str, scale: tuple[str, float] | None = None) -> str:
     """A value with its unit, e.g. `amount(7.2e6, "J") == "2.00 kWh"`."""
     if value is None:
         return MISSING
-    if unit == "USD":
-        return money(value)
     name, size = scale or scale_for(unit, value)
+    if name == "$":
+        return money(value)
     return f"{number(value / size)}{THIN}{name}".rstrip(THIN)
 
 
@@ -64,9 +66,9 @@ def span_of(estimate: Estimate) -> str:
     """The range of an estimate in the unit of its middle, e.g. `"1.10–3.40 kWh"`; empty when there is none."""
     if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
         return ""
-    if estimate.unit == "USD":
-        return f"{money(estimate.low)}–{money(estimate.high)}"
     name, size = scale_for(estimate.unit, estimate.mid)
+    if name == "$":
+        return f"{money(estimate.low)}–{money(estimate.high)}"
     return f"{number(estimate.low / size)}–{number(estimate.high / size)}{THIN}{name}"
 
 

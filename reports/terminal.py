@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import category
 
 from rich import box
 from rich.console import Console
@@ -12,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from joulebook.accounting.records import Estimate
-from joulebook.reports.format import MISSING, amount, duration, mid_of, moment, money, number, scale_for, span_of
+from joulebook.reports.format import MISSING, amount, duration, mid_of, moment, number, scale_for, span_of
 from joulebook.reports.view import Column, View
 
 PIPE_WIDTH = 500  # a pipe has no width of its own; a name must not be cut or folded for it
@@ -29,7 +30,7 @@ def console() -> Console:
 
 def literal(text: object) -> str:
     """Text from users, with control characters made visible."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in str(text))
+    return "".join(c.encode("unicode_escape").decode() if category(c)[0] == "C" else c for c in str(text))
 
 
 def draw(view: View, out: Console | None = None) -> None:
@@ -68,11 +69,12 @@ def _draw_table(view: View, out: Console) -> None:
     columns = [column for column in view.columns if out.width >= NARROW or column.key not in LESS_NEEDED]
     most = MOST_ROWS.get(view.key)
     rows = list(view.rows)[:most]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="dim")
+    named = any(column.label for column in columns)
+    table = Table(box=box.SIMPLE_HEAD if named else None, pad_edge=False, header_style="dim", show_header=named)
     scales = {column.key: _scale(column, rows) for column in columns}
     for column in columns:
         scale = scales[column.key]
-        unit = f", {scale[0]}" if scale and column.unit not in ("USD", "s") and scale[0] else ""
+        unit = f", {scale[0]}" if scale and scale[0] else ""
         right = column.kind in ("number", "estimate", "duration")
         table.add_column(column.label + unit, justify="right" if right else "left", overflow="fold")
     for row in rows:
@@ -107,8 +109,6 @@ def _cell(column: Column, value: Any, scale: tuple[str, float] | None) -> Text:
 def _estimate(value: Estimate, scale: tuple[str, float] | None) -> Text:
     if value.mid is None or value.low is None or value.high is None:
         return Text(MISSING, "dim")
-    if value.unit == "USD":
-        return Text(money(value.mid)) + Text(f"  {span_of(value)}", "dim")
     if scale is None:
         return Text(amount(value.mid, value.unit)) + Text(f"  {span_of(value)}", "dim")
     size = scale[1]

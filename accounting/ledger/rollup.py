@@ -72,7 +72,7 @@ _ROLL = (
         from point window w as (partition by run_id, sensor order by mono_ns, shared)
     )
     select run_id, journal_id, sensor, date_trunc('minute', at_utc), sum(amount), sum(covered_ns) / 1e9, count(*)
-    from segment where covered_ns is not null
+    from segment where covered_ns > 0
     group by run_id, journal_id, sensor, date_trunc('minute', at_utc)
     """,
     """

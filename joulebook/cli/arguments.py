@@ -100,7 +100,7 @@ def _init(add: Add) -> None:
     parser = add("init", "say where this machine stands (region, PUE, WUE, tariff)", "joulebook init --region FR --provider aws")
     parser.add_argument("--region", default="WORLD", help="country or sub-region of the grid, e.g. FR, US-CA (default: WORLD)")
     parser.add_argument("--provider", help="whose data centre: aws, gcp, azure, …; leave out for your own room")
-    parser.add_argument("--cpu-class", default="default", help="power curve of the processors, see `joulebook factors --kind cpu_power`")
+    parser.add_argument("--cpu-class", help="power curve of the processors, see `joulebook factors --kind cpu_power`")
     for name, what in (("pue", "PUE"), ("wue", "WUE, L per kWh of IT energy"), ("price", "price of electricity, USD per kWh"),
                        ("carbon-intensity", "carbon intensity, gCO2e per kWh"), ("cpu-power", "W at the plug per busy logical CPU"),
                        ("it-overhead", "IT energy per device energy")):  # fmt: skip

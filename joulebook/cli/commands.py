@@ -249,9 +249,8 @@ def _site(args: argparse.Namespace) -> Any:
     declared = {"pue": args.pue, "wue_l_per_kwh": args.wue, "price_usd_per_kwh": args.price,
                 "carbon_intensity_g_per_kwh": args.carbon_intensity, "cpu_power_w": args.cpu_power,
                 "it_overhead": args.it_overhead}  # fmt: skip
-    table: dict[str, Any] = {"region": args.region.upper(), "cpu_class": args.cpu_class}
-    table |= {"provider": args.provider} if args.provider else {}
-    return parse_site(table | {key: value for key, value in declared.items() if value})
+    table = {"region": args.region.upper(), "provider": args.provider, "cpu_class": args.cpu_class, **declared}
+    return parse_site({key: value for key, value in table.items() if value})
 
 
 def _did_you_mean(name: str, value: str, known: list[str]) -> str:

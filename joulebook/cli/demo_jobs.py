@@ -64,7 +64,7 @@ def crash() -> None:
 def killed() -> None:
     """A job that the kernel ends without a word, as it does when memory runs out."""
     with track("oom-killed", project="demo"), track("allocate"):
-        for _ in range(6):
+        for _ in range(8):
             sum(number * number for number in range(3_000_000))
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -78,12 +78,15 @@ def impact_tiles(cells: Mapping[str, Estimate], captions: Mapping[str, str] | No
     return tuple(Tile(labels[key], cells[key], notes.get(key, ""), helps[key]) for key in labels)
 
 
-def factor_uses(assess: Assessor, pieces: Iterable[int]) -> tuple[FactorUse, ...]:
-    """The factors of the named pieces of the timeline, each once, in the order of `KINDS`."""
+def factor_uses(assess: Assessor, rows: Sequence[Mapping[str, Any]]) -> tuple[FactorUse, ...]:
+    """The factors behind some result rows, each once, in the order of `KINDS`."""
     timeline = assess.pieces
+    pieces = sorted({piece for row in rows for piece in row["pieces"] or ()})
+    unused = {"cpu_power": "cpu_time_s", "it_overhead": "device_energy_j"}
+    kinds = [kind for kind in KINDS if kind not in unused or any(row[unused[kind]] is not None for row in rows)]
     uses: dict[str, FactorUse] = {}
-    for kind in KINDS:
-        for piece in sorted(set(pieces)):
+    for kind in kinds:
+        for piece in pieces:
             match = timeline[piece].matches[kind]
             factor = match.factor
             uses[factor.factor_id] = FactorUse(

@@ -47,7 +47,7 @@ def overview(ledger: Ledger, period: Period, project: str | None = None) -> View
         tiles=impact_tiles(cells, {"energy_j": _rests_on(assess, period, project)}),
         parts=(by_day(ledger, period, project), by_project(ledger, period, project)),
         notes=standing_notes(assess, METHODS[: total["method_rank"] + 1][-1:]),
-        factors=factor_uses(assess, total["pieces"]),
+        factors=factor_uses(assess, found),
     )
 
 

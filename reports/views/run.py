@@ -76,7 +76,7 @@ def run(ledger: Ledger, run_id: str) -> View:
         rows=(row,),
         parts=tuple(part for part in parts if part.rows),
         notes=standing_notes(assess, {cells["energy_j"].method}),
-        factors=factor_uses(assess, facts["pieces"] or ()),
+        factors=factor_uses(assess, [facts]),
     )
 
 
@@ -132,7 +132,7 @@ def _power(assess: Assessor, facts: Mapping[str, Any]) -> View:
     view = View("power", "Power over time", columns=columns, rows=rows)
     if not rows:
         return view
-    mean = sum(row["mid"] for row in found) / len(found)
+    mean = facts["it_energy_j_mid"] / facts["duration_s"]
     peak = max(found, key=lambda row: row["mid"])
     scale = scale_for("W", peak["mid"])
     alt = (
@@ -152,7 +152,8 @@ _SPANS_SQL = """
         union all
         select c.*, m.depth + 1, '' from work c join mine m on c.parent_id = m.span_id and c.run_id = $run::uuid where m.depth < 50
     ), edge as (
-        select m.span_id, r.sensor, n.unit, n.boundary, n.method, max(r.shared) - min(r.shared) as amount
+        select m.span_id, r.sensor, n.unit, n.boundary, n.method,
+               case when count(*) > 1 then max(r.shared) - min(r.shared) end as amount  -- one reading tells nothing
         from mine m
         join reading r on r.journal_id = m.journal_id and r.mono_ns >= m.start_mono_ns
                       and r.mono_ns <= coalesce(m.end_mono_ns, r.mono_ns)

@@ -64,7 +64,7 @@ def runs(ledger: Ledger, period: Period, project: str | None = None, limit: int 
         columns=COLUMNS,
         rows=rows,
         notes=standing_notes(assess, {row["energy_j"].method for row in rows}) if rows else (),
-        factors=factor_uses(assess, {piece for row in kept for piece in row["pieces"] or ()}),
+        factors=factor_uses(assess, kept),
         empty=f"No run began in {period.label}. Record one: joulebook run -- your command",
     )
 

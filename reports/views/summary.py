@@ -35,7 +35,8 @@ def totals(assess: Assessor, period: Period, by: str | None, project: str | None
     key = GROUPS[by] if by else "'all'"
     return assess.rows(
         f"""select {key} as key, count(distinct a.run_id) as runs, max(method_rank) as method_rank,
-                   list(distinct piece) as pieces, {SUMS_SQL}
+                   list(distinct piece) as pieces, {SUMS_SQL},
+                   sum(cpu_time_s) as cpu_time_s, sum(device_energy_j) as device_energy_j
             from assessed a join work w on w.span_id = a.run_id
             where a.hour_utc >= date_trunc('hour', ?::timestamp) and a.hour_utc < ? {condition}
             group by 1 order by {"1" if by == "day" else "carbon_g_mid desc nulls last, 1"}""",
@@ -50,7 +51,6 @@ def summary(ledger: Ledger, period: Period, by: str = "project", project: str | 
     assess = assess_period(ledger, period)
     found = totals(assess, period, by, project)
     rows = tuple({by: row["key"], "runs": row["runs"], **impact_cells(row)} for row in found)
-    pieces = {piece for row in found for piece in row["pieces"]}
     methods = {cell["energy_j"].method for cell in rows}
     return View(
         key=f"by_{by}",
@@ -60,7 +60,7 @@ def summary(ledger: Ledger, period: Period, by: str = "project", project: str | 
         columns=(Column(by, by.capitalize()), Column("runs", "Runs", "number"), *IMPACT_COLUMNS),
         rows=rows,
         notes=standing_notes(assess, methods) if rows else (),
-        factors=factor_uses(assess, pieces),
+        factors=factor_uses(assess, found),
         empty=nothing_found(period, project),
     )
 
