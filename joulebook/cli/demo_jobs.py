@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 from joulebook import track
@@ -64,8 +65,9 @@ def crash() -> None:
 def killed() -> None:
     """A job that the kernel ends without a word, as it does when memory runs out."""
     with track("oom-killed", project="demo"), track("allocate"):
-        for _ in range(8):
-            sum(number * number for number in range(3_000_000))
+        deadline = time.monotonic() + 2.5
+        while time.monotonic() < deadline:
+            sum(number * number for number in range(1_000_000))
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -84,7 +84,7 @@ def _sentence(row: Mapping[str, Any]) -> str:
     took = {
         "ended": f"Took {duration(row['duration_s'])}",
         "failed": f"Failed after {duration(row['duration_s'])}" + (f" ({row['error']})" if row["error"] else ""),
-        "lost": f"Ended without a word after {duration(row['duration_s'])}",
+        "lost": f"Ended without a word, last heard of after {duration(row['duration_s'])}",
         "running": f"Running for {duration(row['duration_s'])}",
     }[row["state"]]
     if not row["energy_j"].known:
