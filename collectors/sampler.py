@@ -193,7 +193,11 @@ class Recorder:
             span.lost_before = self.journal.lost
             self.tops.append(span)
             self._export()
-        self.journal.write("span_start", {**fields, "open": len(self.tops), "counters": counters})
+        try:
+            self.journal.write("span_start", {**fields, "open": len(self.tops), "counters": counters})
+        except BaseException:  # an interrupt, or `strict`: the job never gets to the end of this span
+            self._leave(span)
+            raise
         if span.is_top:
             attempt("sampler", None, self._wake)
 
@@ -201,12 +205,15 @@ class Recorder:
         try:
             counters = self._sample(fresh=span.is_top)
         finally:
-            if span.is_top and span in self.tops:
-                self.tops.remove(span)
-                self._export()
+            self._leave(span)
         lost = self.journal.lost - span.lost_before if span.is_top else 0
         told = {"lost_events": lost} if lost else {}
         self.journal.write("span_end", {**fields, **told, "open": len(self.tops), "counters": counters})
+
+    def _leave(self, span: Recorded) -> None:
+        if span in self.tops:
+            self.tops.remove(span)
+            self._export()
 
     def _tick(self) -> None:
         self._silent.clear()

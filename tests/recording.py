@@ -7,12 +7,15 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from joulebook import configure
 from joulebook.accounting.home import journal_dir
 from joulebook.accounting.records import Reading
+from joulebook.collectors import sampler
 
 Event = dict[str, Any]
 
@@ -84,3 +87,27 @@ def wait_until(condition: Callable[[], Any], seconds: float = 30) -> Any:
             return found
         time.sleep(0.01)
     raise AssertionError("it did not happen in time")
+
+
+def names_and_parents(home: Path) -> dict[str, str | None]:
+    """Name of each span -> name of its parent, None for a root."""
+    starts = of(events(home), "span_start")
+    names = {start["span_id"]: start["name"] for start in starts}
+    return {start["name"]: names.get(start.get("parent_id")) for start in starts}
+
+
+class Mute(Exception):
+    """An error, or anything else, that cannot be shown as text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@contextmanager
+def fresh_settings() -> Iterator[None]:
+    """A test begins and ends with no settings of its own, and has closed what it opened."""
+    configure()
+    sampler._logged.clear()
+    yield
+    assert sampler.recorder().tops == []
+    configure()

@@ -305,8 +305,17 @@ def test_anything_else_is_no_amount(amount):
         usage("token", amount, "token")
 
 
-@pytest.mark.parametrize(("kind", "unit", "method"), [("", "s", "measured"), (3, "s", "measured"), ("x", "", "measured"),
-                                                      ("x", None, "measured"), ("x", "s", "guessed"), ("x", "s", None)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("kind", "unit", "method"),
+    [
+        ("", "s", "measured"),
+        (3, "s", "measured"),
+        ("x", "", "measured"),
+        ("x", None, "measured"),
+        ("x", "s", "guessed"),
+        ("x", "s", None),
+    ],
+)
 def test_a_usage_has_a_kind_a_unit_and_a_known_method(kind, unit, method):
     with pytest.raises(InputError):
         usage(kind, 1, unit, method)
