@@ -42,6 +42,13 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{round(value, places):,.{max(places, 0)}f}"
 
 
+def count(value: float | None) -> str:
+    """Whole numbers in full, others with three significant figures."""
+    if value is not None and float(value).is_integer() and abs(value) < 1e15:
+        return f"{value:,.0f}"
+    return number(value)
+
+
 def money(value: float | None) -> str:
     """Dollars with cents; below a cent in m$ or µ$, so that a small run is not "$0.00"."""
     if value is None:

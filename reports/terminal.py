@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from joulebook.accounting.records import Estimate
-from joulebook.reports.format import MISSING, amount, duration, mid_of, moment, number, scale_for, span_of
+from joulebook.reports.format import MISSING, amount, count, duration, mid_of, moment, number, scale_for, span_of
 from joulebook.reports.view import Column, View
 
 PIPE_WIDTH = 500  # a pipe has no width of its own; a name must not be cut or folded for it
@@ -102,7 +102,7 @@ def _cell(column: Column, value: Any, scale: tuple[str, float] | None) -> Text:
     if column.kind == "duration":
         return Text(duration(value))
     if column.kind == "number":
-        return Text(f"{value:,}" if isinstance(value, int) else number(value))
+        return Text(count(value))
     return Text(literal(value), _STYLES.get(str(value), ""))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from joulebook.accounting.assess import Assessor
 from joulebook.accounting.ledger import Ledger
-from joulebook.accounting.records import METHODS
+from joulebook.accounting.records import METHODS, Estimate, weakest
 from joulebook.reports.format import amount, day, mid_of, number, scale_for
 from joulebook.reports.view import Figure, Series, View
 from joulebook.reports.views.common import (
@@ -137,16 +137,22 @@ def _calendar(days: Sequence[datetime], period: Period) -> list[datetime]:
     return [first + timedelta(days=n) for n in range(length)] if length <= LONGEST_CALENDAR_DAYS else list(days)
 
 
+def _sum(cells: Sequence[Estimate]) -> Estimate:
+    low, mid, high = (sum(getattr(cell, end) or 0.0 for cell in cells) for end in ("low", "mid", "high"))
+    return Estimate(low, mid, high, cells[0].unit, weakest([cell.method for cell in cells]))
+
+
 def by_project(ledger: Ledger, period: Period, project: str | None = None) -> View:
     """Who caused it, largest first; beyond eight the rest stand together."""
     view = summary(ledger, period, "project", project)
     rows = view.rows[:MOST_BARS]
     rest = view.rows[MOST_BARS:]
     names = [row["project"] for row in rows] + ([f"{len(rest)} others"] if rest else [])
-    mids = [row["carbon_g"].mid for row in rows] + ([sum(row["carbon_g"].mid or 0 for row in rest)] if rest else [])
-    series = Series("Carbon", tuple(names), tuple(mids))
-    scale = scale_for("g", max((mid or 0 for mid in mids), default=None))
-    alt = "; ".join(f"{name} {amount(mid, 'g', scale)}" for name, mid in zip(names, mids, strict=True))
+    cells = [row["carbon_g"] for row in rows] + ([_sum([row["carbon_g"] for row in rest])] if rest else [])
+    ends = [tuple(getattr(cell, end) for cell in cells) for end in ("mid", "low", "high")]
+    series = Series("Carbon", tuple(names), *ends)
+    scale = scale_for("g", max((cell.mid or 0 for cell in cells), default=None))
+    alt = "; ".join(f"{name} {amount(cell.mid, 'g', scale)}" for name, cell in zip(names, cells, strict=True))
     figure = Figure("bars", "Carbon by project", "g", (series,), f"Carbon by project: {alt}.") if rows else None
     return replace(view, title="Carbon by project", sentence="", figure=figure, notes=(), factors=(), width="third")
 
