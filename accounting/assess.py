@@ -157,18 +157,26 @@ def energy_sql(end: str) -> str:
     return f"case when unit = 's' then {cpu} when boundary = 'device' then {device} else amount end"
 
 
+def _method_rank_sql() -> str:
+    ranks = " ".join(f"when '{method}' then {rank}" for rank, method in enumerate(METHODS))
+    return f"case case when unit = 's' then 'modelled' else method end {ranks} else {len(METHODS) - 1} end"
+
+
+# How weak the evidence of a row of energy is: CPU seconds become joules by a model, however well they were counted.
+METHOD_RANK_SQL = _method_rank_sql()
+
+
 def _assessed_sql() -> str:
     energies = ", ".join(f"{energy_sql(end)} as it_{end}" for end in ENDS)
     amounts: list[str] = []
     for end in ENDS:
         columns = impact_amounts(Column(f"it_{end}"), {kind: Column(f"{kind}_{end}") for kind in KINDS})
         amounts += [f"{column} as {category}_{end}" for category, column in columns.items()]
-    ranks = " ".join(f"when '{method}' then {rank}" for rank, method in enumerate(METHODS))
     return f"""
         select run_id, hour_utc, sensor, piece, covered_s,
                case when boundary = 'device' then amount end as device_energy_j,
                case when unit = 's' then amount end as cpu_time_s,
-               case case when unit = 's' then 'modelled' else method end {ranks} else {len(METHODS) - 1} end as method_rank,
+               {METHOD_RANK_SQL} as method_rank,
                {", ".join(amounts)}
         from (select e.*, f.*, {energies} from energy_source_hour e
               join in_force f on e.hour_utc >= f.start_utc and e.hour_utc < f.end_utc)

@@ -55,14 +55,14 @@ def load_site(home: Path) -> Site:
     """
     path = site_path(home)
     try:
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
         return Site()
     except OSError as error:
         raise SiteError(f"{path}: cannot be read ({error.strerror})") from error
     try:
-        return parse_site(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, SiteError) as error:
+        return parse_site(tomllib.loads(data.decode()))
+    except (ValueError, OverflowError) as error:  # no UTF-8, no TOML, no site, or a number beyond all floats
         raise SiteError(f"{path}: {error}; mend it or run `joulebook init --force`") from error
 
 
@@ -109,5 +109,5 @@ def write_site(home: Path, site: Site) -> Path:
 def _toml(value: str | Range) -> str:
     if isinstance(value, str):
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-        return '"' + "".join(c if c.isprintable() else f"\\u{ord(c):04X}" for c in escaped) + '"'
+        return '"' + "".join(c if c.isprintable() else f"\\U{ord(c):08X}" for c in escaped) + '"'
     return repr(value[1]) if value[0] == value[2] else f"[{', '.join(map(repr, value))}]"

@@ -23,6 +23,9 @@ def parse_when(text: str, now: datetime | None = None) -> datetime:
         if ago:
             return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         when = datetime.fromisoformat(text.strip())
+        when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
     except (ValueError, OverflowError):
         raise InputError(f"{text!r} is not a time: write 2026-11-01, 2026-11-01T08:00, 30d, 12h, today") from None
-    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    if not 1000 <= when.year <= 9000:  # nearer to the ends of the calendar, the day before or after may not exist
+        raise InputError(f"{text!r} is not a time that anything ran at: write a year from 1000 to 9000")
+    return when

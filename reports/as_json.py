@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import date, datetime
@@ -27,8 +28,13 @@ def plain(value: Any) -> Any:
     return value
 
 
+# What `json` leaves as it is and a terminal may obey: C1 controls, what turns the direction of reading, what is unseen.
+_UNSEEN = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+
+
 def text(value: Any) -> str:
-    return json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    written = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return _UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", written)
 
 
 def rows(view: View) -> list[dict[str, Any]]:

@@ -23,9 +23,14 @@ MOST_ROWS = {"power": 0, "spans": 25, "about": 50}
 _STYLES = {"failed": "red", "lost": "red", "running": "yellow", "fail": "red", "warn": "yellow"}
 
 
+class _Pipe(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would exit with 1; that nobody reads on is no failure
+
+
 def console() -> Console:
     """A console on standard output, wide where nobody looks at it directly."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False, emoji=False)
+    return _Pipe(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, markup=False, emoji=False)
 
 
 def literal(text: object) -> str:

@@ -21,8 +21,9 @@ where n.unit = 'J'
    )
 union all
 select run_id, date_trunc('hour', used_at_utc), 'recorded by the job', 'recorded', 'J', method, 'it',
-       sum(amount * case unit when 'J' then 1 when 'Wh' then 3.6e3 when 'kWh' then 3.6e6 when 'kJ' then 1e3
-                              when 'MJ' then 1e6 when 'mJ' then 1e-3 when 'MWh' then 3.6e9 end), 0
+       sum(amount * case unit when 'J' then 1 when 'Ws' then 1 when 'Wh' then 3.6e3 when 'kWh' then 3.6e6
+                              when 'MWh' then 3.6e9 when 'GWh' then 3.6e12 when 'uJ' then 1e-6 when 'mJ' then 1e-3
+                              when 'kJ' then 1e3 when 'MJ' then 1e6 when 'GJ' then 1e9 end), 0
 from usage
-where kind = 'energy' and unit in ('J', 'Wh', 'kWh', 'kJ', 'MJ', 'mJ', 'MWh')
+where kind = 'energy' and unit in ('J', 'Ws', 'Wh', 'kWh', 'MWh', 'GWh', 'uJ', 'mJ', 'kJ', 'MJ', 'GJ')
 group by run_id, date_trunc('hour', used_at_utc), method;

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from typing import NoReturn
 
 from joulebook import __version__
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.when import parse_when
 
 GROUPS = ("project", "day", "name", "host")
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says in one sentence what is wrong; `--help` has the rest."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"joulebook: {message}; see {self.prog} --help\n")
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -24,6 +32,8 @@ def parse(argv: list[str]) -> argparse.Namespace:
     if args.command is None:
         top.print_help()
         top.exit(2)
+    if args.command != "run" and any(not _is_text(word) for word in own):  # a job runs whatever its name is
+        top.error("an argument is not text in UTF-8")
     if args.command == "run":
         args.argv = list(args.argv) + (command or [])
         if not args.argv:
@@ -31,8 +41,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return args
 
 
+def _is_text(word: str) -> bool:
+    return not any(0xD800 <= ord(c) <= 0xDFFF for c in word)  # how Python keeps bytes that are not UTF-8
+
+
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(
+    top = _Parser(
         prog="joulebook",
         description="The ledger of what AI work costs: energy, carbon, water and money, per run.",
         epilog="Exit codes: 0 done, 1 failed or an invariant is broken, 2 wrong input, 3 not found, 4 busy.",
@@ -73,7 +87,10 @@ def _when(text: str) -> object:
 
 def _values(text: str) -> list[float]:
     """A number, or LOW,MID,HIGH."""
-    parts = [float(part) for part in text.split(",")]
+    try:
+        parts = [float(part) for part in text.split(",")]
+    except ValueError:
+        parts = []
     if len(parts) not in (1, 3):
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor LOW,MID,HIGH")
     return parts * (3 if len(parts) == 1 else 1)

@@ -111,6 +111,8 @@ def rebuild(args: argparse.Namespace) -> int:
 def verify(args: argparse.Namespace) -> int:
     from joulebook.accounting.ledger.verify import verify as check_all
 
+    from joulebook.reports.terminal import literal
+
     checks = check_all(_ledger(args))
     if args.json:
         _print_json({"ok": all(check.ok for check in checks), "checks": [asdict(check) | {"ok": check.ok} for check in checks]})
@@ -118,7 +120,7 @@ def verify(args: argparse.Namespace) -> int:
         for check in checks:
             print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.says} ({check.examined:,} looked at)")
             for violation in check.violations:
-                print(f"      {violation}")
+                print(f"      {literal(violation)}")
     return 0 if all(check.ok for check in checks) else 1
 
 
@@ -250,7 +252,7 @@ def _site(args: argparse.Namespace) -> Any:
                 "carbon_intensity_g_per_kwh": args.carbon_intensity, "cpu_power_w": args.cpu_power,
                 "it_overhead": args.it_overhead}  # fmt: skip
     table = {"region": args.region.upper(), "provider": args.provider, "cpu_class": args.cpu_class, **declared}
-    return parse_site({key: value for key, value in table.items() if value})
+    return parse_site({key: value for key, value in table.items() if value is not None})
 
 
 def _did_you_mean(name: str, value: str, known: list[str]) -> str:

@@ -30,7 +30,8 @@ class Period:
 def period_of(since: datetime | None = None, until: datetime | None = None) -> Period:
     """A period from its ends; open ends reach to the first run and to now."""
     start, end = since or ALL_TIME, until or datetime.now(UTC)
-    label = f"{'beginning' if since is None else day(start)} – {day(end - timedelta(microseconds=1))}"
+    last = day(end - timedelta(microseconds=1))
+    label = f"All time to {last}" if since is None else day(start) if day(start) == last else f"{day(start)} – {last}"
     return Period(start, end, label)
 
 
@@ -121,6 +122,10 @@ def in_words(estimate: Estimate) -> str:
 
 def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def of_project(project: str | None) -> str:
+    return "" if project is None else f" of project {project}"
 
 
 def projects(ledger: Ledger) -> list[str]:

@@ -36,7 +36,8 @@ def factors(site: Site, kind: str | None = None, region: str | None = None) -> V
         kinds = sorted({row.kind for row in known.rows})
         if kind is not None and kind not in kinds:
             raise InputError(f"no factors of kind {kind!r}: there are {', '.join(kinds)}")
-        chosen = [row for row in known.rows if kind in (None, row.kind) and region in (None, row.region)]
+        place = region and region.upper()
+        chosen = [row for row in known.rows if kind in (None, row.kind) and place in (None, row.region.upper())]
         rows = [factor_row(row, "") for row in chosen]
         title = "Factors"
     columns = tuple(column for column in COLUMNS if column.key != "match" or kind is None and region is None)

@@ -7,8 +7,18 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from joulebook.accounting.assess import CATEGORIES, ENDS, Assessor, energy_sql, estimate_of, in_force_table, worst_match
+from joulebook.accounting.assess import (
+    CATEGORIES,
+    ENDS,
+    METHOD_RANK_SQL,
+    Assessor,
+    energy_sql,
+    estimate_of,
+    in_force_table,
+    worst_match,
+)
 from joulebook.accounting.errors import InputError, NotFound
+from joulebook.accounting.factors import MATCHES
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.records import METHODS, Estimate, exactly, unknown
 from joulebook.reports.format import amount, duration, mid_of, scale_for
@@ -109,7 +119,7 @@ _POWER_SQL = """
         window w as (partition by r.sensor order by r.mono_ns)
     ), bucket as (
         select sensor, unit, boundary, min(read_at_utc) as read_at_utc, sum(amount) as amount, sum(seconds) as seconds,
-               max(mono_ns - start_mono_ns) / 1e9 as at_s, ntile
+               max(mono_ns - start_mono_ns) / 1e9 - sum(seconds) / 2 as at_s, ntile  -- the middle of the time it is the mean of
         from (select *, ntile({points}) over (partition by sensor order by mono_ns) as ntile
               from mine where seconds > {shortest})
         group by sensor, unit, boundary, ntile
@@ -163,21 +173,21 @@ _SPANS_SQL = """
                                             and o.unit = 'J' and o.device = n.device)
         group by all
     ), energy as (
-        select span_id, sum({low}) as low, sum({mid}) as mid, sum({high}) as high
+        select span_id, sum({low}) as low, sum({mid}) as mid, sum({high}) as high, max({rank}) as method_rank
         from (select e.*, f.* from edge e join mine m on m.span_id = e.span_id
               join in_force f on m.started_at_utc >= f.start_utc and m.started_at_utc < f.end_utc)
         group by span_id
     )
     select m.span_id, m.name, m.state, m.error, m.depth, m.started_at_utc, epoch_us(m.started_at_utc - root.started_at_utc) / 1e6 as at_s,
            coalesce((m.end_mono_ns - m.start_mono_ns) / 1e9, epoch_us(m.seen_until_utc - m.started_at_utc) / 1e6) as duration_s,
-           e.low, e.mid, e.high
+           e.low, e.mid, e.high, e.method_rank
     from mine m join mine root on root.span_id = $run::uuid left join energy e on e.span_id = m.span_id
     order by m.started_at_utc, m.depth, m.seq
 """
 
 
 def _spans(assess: Assessor, run_id: str) -> View:
-    sql = _SPANS_SQL.format(**{end: energy_sql(end) for end in ENDS}).replace("$run", f"'{run_id}'")
+    sql = _SPANS_SQL.format(rank=METHOD_RANK_SQL, **{end: energy_sql(end) for end in ENDS}).replace("$run", f"'{run_id}'")
     found = assess.ledger.rows(sql, (), {"in_force": in_force_table(assess.pieces)})
     shown = _largest(found, MOST_SPANS)
     rows = tuple(
@@ -212,7 +222,7 @@ def _largest(found: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]
 def _span_energy(row: Mapping[str, Any]) -> Estimate:
     if row["mid"] is None:
         return unknown("J", "no counter was read in this span")
-    return Estimate(row["low"], row["mid"], row["high"], "J", "modelled" if row["low"] != row["high"] else "measured")
+    return Estimate(row["low"], row["mid"], row["high"], "J", METHODS[int(row["method_rank"])])
 
 
 def _span_figure(found: Sequence[dict[str, Any]]) -> Figure | None:
@@ -249,15 +259,16 @@ def _impacts(assess: Assessor, facts: Mapping[str, Any], cells: Mapping[str, Est
     )  # fmt: skip
     rows: list[dict[str, Any]] = [_device_row(facts)]
     if cells["energy_j"].known:
-        piece = assess.pieces[max(facts["pieces"])]
+        pieces = [assess.pieces[number] for number in sorted(facts["pieces"])]
         energy_kinds = ("cpu_power",) if facts["cpu_time_s"] is not None else ()
         energy_kinds += ("it_overhead",) if facts["device_energy_j"] is not None else ()
         for category, (_, kinds) in CATEGORIES.items():
             estimate = estimate_of(facts, category)
             used = energy_kinds + kinds
-            ids = ", ".join(piece.matches[kind].factor.factor_id for kind in used)
+            ids = ", ".join(dict.fromkeys(piece.matches[kind].factor.factor_id for kind in used for piece in pieces))
+            match = max((worst_match(piece, used) for piece in pieces), key=MATCHES.index)
             rows.append({"category": category, "label": _LABELS[category], "amount": estimate, "method": estimate.method,
-                         "match": worst_match(piece, used), "factor_ids": ids})  # fmt: skip
+                         "match": match, "factor_ids": ids})  # fmt: skip
     return View("impacts", "Impacts", columns=columns, rows=tuple(rows))
 
 

@@ -17,6 +17,7 @@ from joulebook.reports.views.common import (
     factor_uses,
     impact_cells,
     naive,
+    of_project,
     plural,
     project_filter,
     standing_notes,
@@ -65,7 +66,7 @@ def runs(ledger: Ledger, period: Period, project: str | None = None, limit: int 
         rows=rows,
         notes=standing_notes(assess, {row["energy_j"].method for row in rows}) if rows else (),
         factors=factor_uses(assess, kept),
-        empty=f"No run began in {period.label}. Record one: joulebook run -- your command",
+        empty=f"No run{of_project(project)} is on record for {period.label}. Record one: joulebook run -- your command",
     )
 
 

@@ -16,6 +16,7 @@ from joulebook.reports.views.common import (
     factor_uses,
     impact_cells,
     naive,
+    of_project,
     plural,
     project_filter,
     standing_notes,
@@ -66,8 +67,7 @@ def summary(ledger: Ledger, period: Period, by: str = "project", project: str | 
 
 
 def nothing_found(period: Period, project: str | None) -> str:
-    where = f" of project {project}" if project else ""
-    return f"No energy of any run{where} is on record for {period.label}. Record one: joulebook run -- your command"
+    return f"No energy of any run{of_project(project)} is on record for {period.label}. Record one: joulebook run -- your command"
 
 
 def as_day(text: str) -> datetime:
