@@ -10,8 +10,8 @@ from typing import Any
 
 from joulebook import track
 
-EPOCHS = 40
-TREES = 60
+EPOCHS = 250
+TREES = 250
 
 
 def digits() -> None:
