@@ -3,6 +3,8 @@
     device     what a sensor on the chip or board sees
     it         the whole server at its plug: device plus power supply and fans
     facility   the whole building: it × PUE
+
+An amount says which it is; one turns into the next by one factor.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The ledger: what journals told, in DuckDB, with a history that can be rebuilt.
 
-    database   open for a moment, ask, close
-    schema     tables, in ordered steps
-    journals   journal files: whose, how much is new, is the writer alive
-    parse      bytes to rows; bad lines apart
-    ingestion  rows and watermarks in one transaction; rebuild
-    rollup     minutes and hours, sums exact
-    segments   sealed journals as Parquet
-    verify     the invariants, checked
+database   open for a moment, ask, close
+schema     tables, in ordered steps
+journals   journal files: whose, how much is new, is the writer alive
+parse      bytes to rows; bad lines apart
+ingestion  rows and watermarks in one transaction; rebuild
+rollup     minutes and hours, sums exact
+segments   sealed journals as Parquet
+verify     the invariants, checked
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +51,13 @@ class Ledger:
                 con.register(name, table)
             return con.sql(sql, params=list(params)).to_arrow_table()
 
-    def rows(self, sql: str, params: Sequence[Any] = (), tables: dict[str, pa.Table] | None = None) -> list[dict[str, Any]]:
+    def rows(
+        self, sql: str, params: Sequence[Any] = (), tables: dict[str, pa.Table] | None = None
+    ) -> list[dict[str, Any]]:
         return self.query(sql, params, tables).to_pylist()
 
     @contextmanager
-    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def reading(self) -> Generator[duckdb.DuckDBPyConnection]:
         """A read-only connection. An absent ledger reads as an empty one."""
         with _turn:
             con = _connect(self.path, read_only=True) if self.path.exists() else _empty()
@@ -66,7 +68,7 @@ class Ledger:
                 con.close()
 
     @contextmanager
-    def writing(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def writing(self) -> Generator[duckdb.DuckDBPyConnection]:
         """A connection that may write, with the schema brought up to date."""
         with _turn:
             con = _connect(self.path, read_only=False)
@@ -94,9 +96,13 @@ def _connect(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
             return con
         except (duckdb.IOException, duckdb.ConnectionException, duckdb.CatalogException) as error:
             if not _is_taken(error):
-                raise LedgerError(f"{path}: cannot be opened ({_first_line(error)}); `joulebook rebuild` makes it anew") from error
+                raise LedgerError(
+                    f"{path}: cannot be opened ({_first_line(error)}); `joulebook rebuild` makes it anew"
+                ) from error
             if time.monotonic() > deadline:
-                raise LedgerBusy(f"{path}: still in use after {PATIENCE_S:g} s ({_first_line(error)}); try again") from error
+                raise LedgerBusy(
+                    f"{path}: still in use after {PATIENCE_S:g} s ({_first_line(error)}); try again"
+                ) from error
         time.sleep(random.uniform(0.005, 0.04))  # noqa: S311 — jitter, not a secret
 
 

@@ -15,7 +15,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -36,6 +36,10 @@ BATCH_BYTES = 64 << 20
 Progress = Callable[[int, int], None]  # bytes done, bytes to do
 
 
+def _silent(_done: int, _total: int) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Ingested:
     """What one ingest did. `events_read` counts lines, good and bad."""
@@ -53,7 +57,7 @@ class Tally:
 
     added: int = 0
     refused: int = 0
-    journals: set[str] = field(default_factory=set)
+    journals: set[str] = field(default_factory=set[str])
 
 
 @dataclass
@@ -65,7 +69,7 @@ class Watermark:
     ended: bool
 
 
-def ingest(home: Path, progress: Progress = lambda done, total: None, *, seal_all: bool = False) -> Ingested:
+def ingest(home: Path, progress: Progress = _silent, *, seal_all: bool = False) -> Ingested:
     """Bring the ledger of a home up to date. One process does it at a time; the others wait for it.
 
     The first ingest of a day seals the finished journals of the days before to Parquet; `seal_all`, today's too.
@@ -80,7 +84,7 @@ def ingest(home: Path, progress: Progress = lambda done, total: None, *, seal_al
     return replace(done, seconds=time.perf_counter() - start)
 
 
-def rebuild(home: Path, progress: Progress = lambda done, total: None) -> Ingested:
+def rebuild(home: Path, progress: Progress = _silent) -> Ingested:
     """Make the ledger anew from the sealed segments and the journals, and put it in place of the old one.
 
     The old ledger stays untouched until the new one is whole. Raises as `ingest`.
@@ -139,7 +143,7 @@ def _fold_segments(con: duckdb.DuckDBPyConnection, home: Path, tally: Tally) -> 
 
 
 @contextmanager
-def alone(home: Path) -> Iterator[None]:
+def alone(home: Path) -> Generator[None]:
     """Hold the home's ingest lock; the kernel frees it when the holder dies. Raises LedgerBusy, LedgerError."""
     deadline = time.monotonic() + PATIENCE_S
     try:
@@ -154,7 +158,9 @@ def alone(home: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise LedgerBusy(f"{home}: another ingest has been at work for {PATIENCE_S:g} s; try again") from None
+                    raise LedgerBusy(
+                        f"{home}: another ingest has been at work for {PATIENCE_S:g} s; try again"
+                    ) from None
                 time.sleep(0.02)
         yield
 
@@ -165,7 +171,9 @@ def alone(home: Path) -> Iterator[None]:
 def _watermarks(con: duckdb.DuckDBPyConnection, home: Path) -> list[Watermark]:
     known = {
         str(journal_id): (int(end_byte), bool(ended), str(path))
-        for journal_id, end_byte, ended, path in con.execute("select journal_id, end_byte, ended, path from journal").fetchall()
+        for journal_id, end_byte, ended, path in con.execute(
+            "select journal_id, end_byte, ended, path from journal"
+        ).fetchall()
     }
     sealed = segments.sealed_journals(home)
     marks: list[Watermark] = []
@@ -214,7 +222,9 @@ def _batches(marks: list[Watermark]) -> Iterator[list[Part]]:
             whole = mark.file.size - mark.end_byte <= room
             data = b"" if mark.file.problem else new_bytes(mark.file, mark.end_byte, room)
             whole = whole or mark.file.problem is not None
-            batch.append(Part(mark, Chunk(mark.file.journal_id, mark.file.path.name, mark.end_byte, data), whole and not alive))
+            batch.append(
+                Part(mark, Chunk(mark.file.journal_id, mark.file.path.name, mark.end_byte, data), whole and not alive)
+            )
             room -= len(data)
             if not whole or room <= 0:
                 yield batch
@@ -229,7 +239,9 @@ def _batches(marks: list[Watermark]) -> Iterator[list[Part]]:
 def _commit(con: duckdb.DuckDBPyConnection, batch: list[Part], tally: Tally) -> None:
     events, bad = read(con, [part.chunk for part in batch])
     bad += [line for part in batch if (line := _unfinished(part))]
-    moved = {part.chunk.journal_id: Move(part.chunk.journal_id, part.chunk.path, part.end_byte, part.ended) for part in batch}
+    moved = {
+        part.chunk.journal_id: Move(part.chunk.journal_id, part.chunk.path, part.end_byte, part.ended) for part in batch
+    }
     _fold(con, events, list(moved.values()), bad)
     for part in batch:
         part.mark.end_byte = part.end_byte
@@ -280,13 +292,14 @@ _FACTS = {
     "sensor": """select owner::uuid, seq, sensor, coalesce(device, 'cpu'), unit, method, boundary
         from event where event = 'sensor'""",
     "span": """select owner::uuid, seq, span_id::uuid, run_id::uuid, parent_id::uuid, name, project,
-        case when len(tags) > 0 then to_json(map_from_entries(list_transform(tags, lambda t: struct_pack(k := t[1], v := t[2]))))
+        case when len(tags) > 0
+             then to_json(map_from_entries(list_transform(tags, lambda t: struct_pack(k := t[1], v := t[2]))))
              else '{}' end,
         command, make_timestamp(at_ns // 1000), mono_ns from event where event = 'span_start'""",
     "span_end": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), mono_ns,
         ok, error, exit_code, lost_events from event where event = 'span_end'""",
-    "reading": """select owner::uuid, seq, span_id::uuid, c.sensor, make_timestamp(at_ns // 1000), mono_ns, c.value, c.shared
-        from (select *, unnest(counters) as c from event where counters is not null)""",
+    "reading": """select owner::uuid, seq, span_id::uuid, c.sensor, make_timestamp(at_ns // 1000), mono_ns,
+        c.value, c.shared from (select *, unnest(counters) as c from event where counters is not null)""",
     "usage": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), kind, amount, unit,
         method from event where event = 'usage'""",
     "quality": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), kind, amount
@@ -315,7 +328,9 @@ def _move_watermarks(con: duckdb.DuckDBPyConnection, moved: list[Move], bad: lis
     refused = Counter[str | None]()
     for line in bad:
         refused[line.journal_id] += line.line_count
-    con.register("moved", pa.Table.from_pylist([asdict(move) | {"refused": refused[move.journal_id]} for move in moved]))
+    con.register(
+        "moved", pa.Table.from_pylist([asdict(move) | {"refused": refused[move.journal_id]} for move in moved])
+    )
     con.execute(_NEW_JOURNALS)
     con.execute(_MOVED)
     con.unregister("moved")

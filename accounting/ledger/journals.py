@@ -49,13 +49,16 @@ def _header(line: bytes) -> dict[str, Any] | str:
     if header.get("event") != "journal" or not _is_uuid(header.get("journal_id")):
         return "the file does not begin with a journal header"
     if header.get("version") != FORMAT_VERSION:
-        return f"unknown format version {header.get('version')}; this joulebook reads {FORMAT_VERSION}: upgrade and rebuild"
+        found = header.get("version")
+        return f"unknown format version {found}; this joulebook reads {FORMAT_VERSION}: upgrade and rebuild"
     return header
 
 
 def _is_uuid(text: object) -> bool:
     parts = str(text).split("-")
-    return [len(part) for part in parts] == [8, 4, 4, 4, 12] and all(c in "0123456789abcdefABCDEF" for c in "".join(parts))
+    return [len(part) for part in parts] == [8, 4, 4, 4, 12] and all(
+        c in "0123456789abcdefABCDEF" for c in "".join(parts)
+    )
 
 
 def _id_in_name(path: Path) -> str:

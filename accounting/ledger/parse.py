@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import duckdb
 import pyarrow as pa
@@ -135,6 +135,8 @@ _NEEDS = {
     "gap": (("reason",), ()),
 }
 _UUIDS = ("span_id", "run_id")
+_ODD_COUNTER = """c.sensor is null or c.value is null or c.shared is null
+    or not isfinite(c.value) or not isfinite(c.shared) or c.shared < 0"""
 
 
 def _odd_sql() -> str:
@@ -148,14 +150,15 @@ def _odd_sql() -> str:
         ("at_ns is null or at_ns < 0", "no time"),
         ("mono_ns is null or mono_ns < 0", "no monotonic time"),
         ("at_ns > $limit", "the time lies in the future"),
-        (f"event = 'journal' and version <> {FORMAT_VERSION}", f"unknown format version; this joulebook reads {FORMAT_VERSION}"),
-        ("event = 'journal' and (seq <> 0 or journal_id is distinct from owner)", "a journal header in the middle of a journal"),
+        (f"event = 'journal' and version <> {FORMAT_VERSION}",
+         f"unknown format version; this joulebook reads {FORMAT_VERSION}"),
+        ("event = 'journal' and (seq <> 0 or journal_id is distinct from owner)",
+         "a journal header in the middle of a journal"),
         ("amount is not null and not isfinite(amount)", "the amount is not finite"),
         ("amount < 0 and event = 'usage'", "the amount is negative"),
         (f"method not in ({methods})", "unknown method"),
         ("unit not in ('J', 's') and event = 'sensor'", "a counter must count J or s"),
-        ("len(list_filter(counters, lambda c: c.sensor is null or c.value is null or c.shared is null"
-         " or not isfinite(c.value) or not isfinite(c.shared) or c.shared < 0)) > 0", "a counter is not a number"),
+        (f"len(list_filter(counters, lambda c: {_ODD_COUNTER})) > 0", "a counter is not a number"),
         ("len(list_filter(tags, lambda t: len(t) <> 2)) > 0", "a tag is not a pair"),
     ]  # fmt: skip
     for kind, (texts, numbers) in _NEEDS.items():
@@ -164,7 +167,8 @@ def _odd_sql() -> str:
     odd += [(f"{ids} and try_cast({name} as uuid) is null", f"no valid {name}") for name in _UUIDS]
     odd += [("parent_id is not null and try_cast(parent_id as uuid) is null", "no valid parent_id")]
     cases = "\n".join(f"when {test} then '{reason}'" for test, reason in odd)
-    return f"select * from (select row_number() over () - 1 as at, case {cases} end as reason from parsed) where reason is not null"
+    numbered = f"select row_number() over () - 1 as at, case {cases} end as reason from parsed"
+    return f"select * from ({numbered}) where reason is not null"
 
 
 def _odd_rows(con: duckdb.DuckDBPyConnection, table: pa.Table) -> dict[int, str]:
@@ -232,15 +236,23 @@ def _is_text(value: object) -> bool:
     return isinstance(value, str) and not any(0xD800 <= ord(c) <= 0xDFFF for c in value)
 
 
+def _all_in(value: object, check: Callable[[object], bool]) -> bool:
+    return isinstance(value, list) and all(map(check, cast("list[object]", value)))
+
+
 def _is_tags(value: object) -> bool:
-    return isinstance(value, list) and all(isinstance(pair, list) and all(map(_is_text, pair)) for pair in value)
+    return _all_in(value, lambda pair: _all_in(pair, _is_text))
 
 
 def _is_counters(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(entry, dict) and all(_is_text(v) if k == "sensor" else _is_number(v) for k, v in entry.items())
-        for entry in value
-    )
+    return _all_in(value, _is_counter)
+
+
+def _is_counter(entry: object) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    values = cast("dict[str, object]", entry)
+    return all(_is_text(value) if name == "sensor" else _is_number(value) for name, value in values.items())
 
 
 _CHECKS: dict[Any, tuple[Callable[[object], bool], str]] = {
@@ -258,12 +270,12 @@ def why_malformed(line: bytes) -> str | None:
     if not line.endswith(b"\n"):
         return "torn: the line does not end"
     try:
-        event = json.loads(line)
+        event: Any = json.loads(line)
     except (ValueError, RecursionError):
         return "torn: not a JSON object"
     if not isinstance(event, dict):
         return "not a JSON object"
-    for name, value in event.items():
+    for name, value in cast("dict[str, object]", event).items():
         check = _CHECK_OF.get(name)
         if check and value is not None and not check[0](value):
             return f"wrong type: {name} is not {check[1]}"

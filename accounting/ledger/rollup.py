@@ -40,7 +40,8 @@ _SCOPE = """
 create or replace temp table scope as
 select r.journal_id, r.sensor, r.read_at_utc, r.mono_ns, r.shared
 from reading r
-join (select journal_id, min(start_mono_ns) as from_mono_ns, max(end_mono_ns) as to_mono_ns, bool_or(is_open) as any_open
+join (select journal_id, min(start_mono_ns) as from_mono_ns, max(end_mono_ns) as to_mono_ns,
+             bool_or(is_open) as any_open
       from target where not in_one_minute group by journal_id) t
   on t.journal_id = r.journal_id and r.mono_ns between t.from_mono_ns and t.to_mono_ns
 where r.span_id is null or t.any_open or r.span_id in (select run_id from target)
@@ -61,17 +62,19 @@ with counted as (
     from counted c asof join scope r
       on r.journal_id = c.journal_id and r.sensor = c.sensor and c.end_mono_ns >= r.mono_ns
 ), step as (
-    select *, lead(read_at_utc) over w as next_at, lead(mono_ns) over w as next_mono_ns, lead(shared) over w as next_shared
+    select *, lead(read_at_utc) over w as next_at, lead(mono_ns) over w as next_mono_ns,
+           lead(shared) over w as next_shared
     from scope window w as (partition by journal_id, sensor order by mono_ns)
 ), crossing as (
-    select *, unnest(generate_series(
-        date_trunc('minute', read_at_utc) + interval 1 minute, date_trunc('minute', next_at), interval 1 minute)) as full_minute
+    select *, unnest(generate_series(date_trunc('minute', read_at_utc) + interval 1 minute,
+                                     date_trunc('minute', next_at), interval 1 minute)) as full_minute
     from step where date_trunc('minute', read_at_utc) < date_trunc('minute', next_at)
       and next_at < read_at_utc + interval 31 day  -- a clock that jumps further is not followed minute by minute
 ), boundary as (
     select *, epoch_us(full_minute - read_at_utc) / epoch_us(next_at - read_at_utc) as part from crossing
 )
-select run_id, journal_id, sensor, read_at_utc as at_utc, mono_ns::double as mono_ns, shared from begun where mono_ns <= end_mono_ns
+select run_id, journal_id, sensor, read_at_utc as at_utc, mono_ns::double as mono_ns, shared
+from begun where mono_ns <= end_mono_ns
 union all
 select b.run_id, b.journal_id, b.sensor, c.full_minute, c.mono_ns + (c.next_mono_ns - c.mono_ns) * c.part,
        c.shared + (c.next_shared - c.shared) * c.part

@@ -21,7 +21,7 @@ def migrate(con: duckdb.DuckDBPyConnection, path: str) -> None:
     check_version(version, path)
     for number, name in enumerate(STEPS, start=1):
         if number > version:
-            sql = (resources.files(__package__) / f"{name}.sql").read_text(encoding="utf-8")
+            sql = (resources.files("joulebook.accounting.ledger") / f"{name}.sql").read_text(encoding="utf-8")
             con.execute("begin")
             con.execute(sql)
             con.execute("insert into schema_version values (?, now()::timestamp)", [number])

@@ -1,11 +1,11 @@
 """The ledger's invariants, checked. Each check says what it looked at and what it found.
 
-    totals        what periods add up to is what their runs used
-    children      no span used more than the span it is inside
-    rollups       minutes and hours add up to the readings
-    watermarks    what the ledger holds of a journal is what stands in the journal before its watermark
-    spans         no span begins twice, none ends unbegun
-    factors       every impact names its factors
+totals        what periods add up to is what their runs used
+children      no span used more than the span it is inside
+rollups       minutes and hours add up to the readings
+watermarks    what the ledger holds of a journal is what stands in the journal before its watermark
+spans         no span begins twice, none ends unbegun
+factors       every impact names its factors
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from joulebook.accounting.assess import CATEGORIES, ENDS, Assessor, estimate_of
+from joulebook.accounting.assess import CATEGORIES, ENDS, Assessor, InForce, estimate_of
 from joulebook.accounting.factors import load
 from joulebook.accounting.home import journal_dir
 from joulebook.accounting.ledger.database import Ledger
@@ -52,11 +52,14 @@ def verify(ledger: Ledger) -> list[Check]:
 
 def _spans(ledger: Ledger) -> Check:
     bad = ledger.rows("""
-        select 'span ' || span_id::varchar || ' begins ' || count(*) || ' times' as text from span group by span_id having count(*) > 1
+        select 'span ' || span_id::varchar || ' begins ' || count(*) || ' times' as text
+        from span group by span_id having count(*) > 1
         union all
-        select 'span ' || span_id::varchar || ' ends ' || count(*) || ' times' from span_end group by span_id having count(*) > 1
+        select 'span ' || span_id::varchar || ' ends ' || count(*) || ' times'
+        from span_end group by span_id having count(*) > 1
         union all
-        select 'span ' || span_id::varchar || ' ends but never began' from span_end where span_id not in (select span_id from span)
+        select 'span ' || span_id::varchar || ' ends but never began'
+        from span_end where span_id not in (select span_id from span)
     """)
     return Check("spans", "every span begins once and ends at most once", _count(ledger, "span"), _texts(bad))
 
@@ -69,11 +72,14 @@ _KIND = re.compile(rb'"event"\s*:\s*"(\w+)"')
 
 def _watermarks(ledger: Ledger) -> Check:
     counts = ", ".join(
-        f"(select count(*) from {table} t where t.journal_id = j.journal_id) as {kind}" for kind, table in _TABLES.items()
+        f"(select count(*) from {table} t where t.journal_id = j.journal_id) as {kind}"
+        for kind, table in _TABLES.items()
     )
     rows = ledger.rows(f"select path, end_byte, events, quarantined, {counts} from journal j")
     bad = [found for row in rows if (found := _journal_problem(journal_dir(ledger.home) / row["path"], row))]
-    return Check("watermarks", "the ledger holds what stands in each journal before its watermark", len(rows), _shown(bad))
+    return Check(
+        "watermarks", "the ledger holds what stands in each journal before its watermark", len(rows), _shown(bad)
+    )
 
 
 def _journal_problem(path: Path, row: dict[str, Any]) -> str | None:
@@ -85,7 +91,8 @@ def _journal_problem(path: Path, row: dict[str, Any]) -> str | None:
         head = file.read(row["end_byte"])
     lines = head.count(b"\n") + (bool(head) and not head.endswith(b"\n"))
     if lines != row["events"] + row["quarantined"]:
-        return f"{path.name}: {lines} lines before the watermark, {row['events']} events and {row['quarantined']} quarantined"
+        held = f"{row['events']} events and {row['quarantined']} quarantined"
+        return f"{path.name}: {lines} lines before the watermark, {held}"
     if row["quarantined"]:
         return None  # which of its lines are bad is for the parser to say
     kinds = Counter(_KIND.findall(head))
@@ -109,7 +116,8 @@ def _rollups(ledger: Ledger) -> Check:
         from edge e left join minute m using (run_id, sensor) left join hour h using (run_id, sensor)
     """)
     bad = [
-        f"run {row['run_id']}, {row['sensor']}: readings {row['amount']!r}, minutes {row['minutes']!r}, hours {row['hours']!r}"
+        f"run {row['run_id']}, {row['sensor']}: readings {row['amount']!r},"
+        f" minutes {row['minutes']!r}, hours {row['hours']!r}"
         for row in rows
         if not all(_equal(row["amount"], row[by], row["level"]) for by in ("minutes", "hours"))
     ]
@@ -129,7 +137,8 @@ def _children(ledger: Ledger) -> Check:
         join span_end ce on ce.span_id = c.span_id
         join span_end pe on pe.span_id = c.parent_id
         where ce.ended_at_utc <= pe.ended_at_utc
-          and a.amount > p.amount * {1 + RELATIVE} + case when a.journal_id = p.journal_id then 1e-9 else {CHILD_SLACK} end
+          and a.amount > p.amount * {1 + RELATIVE}
+                         + case when a.journal_id = p.journal_id then 1e-9 else {CHILD_SLACK} end
     """)
     bad = [f"span {row['span_id']}, {row['sensor']}: {row['child']!r}, its parent {row['parent']!r}" for row in rows]
     examined = _count(ledger, "span where parent_id is not null")
@@ -146,12 +155,18 @@ def _totals(ledger: Ledger) -> Check:
     assess = _assess_all(ledger)
     sums = ", ".join(f"sum({category}_{end}) as {category}_{end}" for category in CATEGORIES for end in ENDS)
     by_root = assess.rows(f"""
-        select {sums} from (select {sums} from assessed a join span s on s.span_id = a.run_id and s.parent_id is null group by s.span_id)
+        select {sums} from (select {sums} from assessed a
+                            join span s on s.span_id = a.run_id and s.parent_id is null group by s.span_id)
     """)[0]
     by_hour = assess.rows(f"""
-        select {sums} from (select {sums} from assessed a join span s on s.span_id = a.run_id group by hour_utc, s.project)
+        select {sums} from (select {sums} from assessed a
+                            join span s on s.span_id = a.run_id group by hour_utc, s.project)
     """)[0]
-    bad = [f"{key}: by run {by_root[key]!r}, by hour {by_hour[key]!r}" for key in by_root if not _equal(by_root[key], by_hour[key])]
+    bad = [
+        f"{key}: by run {by_root[key]!r}, by hour {by_hour[key]!r}"
+        for key in by_root
+        if not _equal(by_root[key], by_hour[key])
+    ]
     return Check("totals", "totals are the sums of their runs", len(by_root), _shown(bad))
 
 
@@ -162,7 +177,7 @@ def _factors(ledger: Ledger) -> Check:
                sum(carbon_g_mid) as carbon_g_mid, sum(carbon_g_high) as carbon_g_high
         from assessed group by run_id, piece
     """)
-    pieces = assess.pieces
+    pieces: list[InForce] = assess.pieces
     bad: list[str] = []
     for row in rows:
         ids = [match.factor.factor_id for match in pieces[row["piece"]].matches.values()]

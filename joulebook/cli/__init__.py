@@ -18,7 +18,12 @@ from collections.abc import Sequence
 from joulebook.accounting.errors import InputError, JoulebookError, LedgerBusy, NotFound
 from joulebook.cli.arguments import parse
 
-EXIT_CODES: tuple[tuple[type[JoulebookError], int], ...] = ((NotFound, 3), (LedgerBusy, 4), (InputError, 2), (JoulebookError, 1))
+EXIT_CODES: tuple[tuple[type[JoulebookError], int], ...] = (
+    (NotFound, 3),
+    (LedgerBusy, 4),
+    (InputError, 2),
+    (JoulebookError, 1),
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

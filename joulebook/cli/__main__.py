@@ -1,5 +1,7 @@
 """`python -m joulebook.cli`."""
 
+from __future__ import annotations
+
 import sys
 
 from joulebook.cli import main

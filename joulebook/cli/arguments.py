@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import NoReturn
+from functools import partial
+from typing import Any, NoReturn
 
 from joulebook import __version__
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.when import parse_when
 
+DECLARED = {
+    "pue": "PUE",
+    "wue": "WUE, L per kWh of IT energy",
+    "price": "price of electricity, USD per kWh",
+    "carbon-intensity": "carbon intensity, gCO2e per kWh",
+    "cpu-power": "W at the plug per busy logical CPU",
+    "it-overhead": "IT energy per device energy",
+}
 GROUPS = ("project", "day", "name", "host")
 
 
@@ -54,19 +63,38 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="store_true", help="print the version and exit")
     _common(top, default=None)
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
-    for add in (_init, _doctor, _demo, _run, _ingest, _runs, _show, _summary, _factors, _verify, _rebuild, _dashboard, _report):
-        add(lambda name, help, example: _command(commands, name, help, example))
+    for add in (
+        _init,
+        _doctor,
+        _demo,
+        _run,
+        _ingest,
+        _runs,
+        _show,
+        _summary,
+        _factors,
+        _verify,
+        _rebuild,
+        _dashboard,
+        _report,
+    ):
+        add(partial(_command, commands))
     return top
 
 
 def _common(parser: argparse.ArgumentParser, default: object) -> None:
-    parser.add_argument("--home", metavar="DIR", default=default, help="where the ledger is (else JOULEBOOK_HOME, else the user's data folder)")
+    parser.add_argument(
+        "--home",
+        metavar="DIR",
+        default=default,
+        help="where the ledger is (else JOULEBOOK_HOME, else the user's data folder)",
+    )
     parser.add_argument("--json", action="store_true", default=default or False, help="print JSON")
 
 
-def _command(commands: argparse._SubParsersAction, name: str, help: str, example: str) -> argparse.ArgumentParser:  # type: ignore[type-arg]
+def _command(commands: Any, name: str, what: str, example: str) -> argparse.ArgumentParser:
     parser = commands.add_parser(
-        name, help=help, description=help[0].upper() + help[1:] + ".", epilog=f"Example:\n  {example}",
+        name, help=what, description=what[0].upper() + what[1:] + ".", epilog=f"Example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     # given before or after the command; absent here must not undo what was given before
@@ -114,13 +142,15 @@ def _reading(parser: argparse.ArgumentParser) -> None:
 
 
 def _init(add: Add) -> None:
-    parser = add("init", "say where this machine stands (region, PUE, WUE, tariff)", "joulebook init --region FR --provider aws")
-    parser.add_argument("--region", default="WORLD", help="country or sub-region of the grid, e.g. FR, US-CA (default: WORLD)")
+    parser = add(
+        "init", "say where this machine stands (region, PUE, WUE, tariff)", "joulebook init --region FR --provider aws"
+    )
+    parser.add_argument(
+        "--region", default="WORLD", help="country or sub-region of the grid, e.g. FR, US-CA (default: WORLD)"
+    )
     parser.add_argument("--provider", help="whose data centre: aws, gcp, azure, …; leave out for your own room")
     parser.add_argument("--cpu-class", help="power curve of the processors, see `joulebook factors --kind cpu_power`")
-    for name, what in (("pue", "PUE"), ("wue", "WUE, L per kWh of IT energy"), ("price", "price of electricity, USD per kWh"),
-                       ("carbon-intensity", "carbon intensity, gCO2e per kWh"), ("cpu-power", "W at the plug per busy logical CPU"),
-                       ("it-overhead", "IT energy per device energy")):  # fmt: skip
+    for name, what in DECLARED.items():
         parser.add_argument(f"--{name}", type=_values, metavar="X", help=f"{what}: a number or LOW,MID,HIGH")
     parser.add_argument("--force", action="store_true", help="replace the site that is there")
 
@@ -136,10 +166,14 @@ def _demo(add: Add) -> None:
 
 
 def _run(add: Add) -> None:
-    parser = add("run", "record a command without touching it", "joulebook run --name train --project search --tag team=nlp -- python train.py")
+    parser = add(
+        "run",
+        "record a command without touching it",
+        "joulebook run --name train --project search --tag team=nlp -- python train.py",
+    )
     parser.add_argument("--name", help="name of the run (default: the command's)")
     parser.add_argument("--project", help="project that the run belongs to")
-    parser.add_argument("--tag", type=_tag, action="append", default=[], metavar="KEY=VALUE", help="a tag; may be given again")
+    parser.add_argument("--tag", type=_tag, action="append", default=[], metavar="KEY=VALUE", help="a tag; repeatable")
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the command and its arguments")
 
 
@@ -169,7 +203,11 @@ def _summary(add: Add) -> None:
 
 
 def _factors(add: Add) -> None:
-    parser = add("factors", "list the factors in force here, or all of a kind", "joulebook factors --kind carbon_intensity --region FR")
+    parser = add(
+        "factors",
+        "list the factors in force here, or all of a kind",
+        "joulebook factors --kind carbon_intensity --region FR",
+    )
     parser.add_argument("--kind", help="all rows of this kind, e.g. carbon_intensity, pue, wue, electricity_price")
     parser.add_argument("--region", help="all rows of this region or provider")
 
@@ -190,7 +228,9 @@ def _dashboard(add: Add) -> None:
 
 
 def _report(add: Add) -> None:
-    parser = add("report", "write a PDF report of a period, or of one run", "joulebook report --since 30d --out report.pdf")
+    parser = add(
+        "report", "write a PDF report of a period, or of one run", "joulebook report --since 30d --out report.pdf"
+    )
     _period(parser)
     parser.add_argument("--run", metavar="RUN", help="report on this run instead of a period")
     parser.add_argument("--out", metavar="FILE", help="where to (default: the home's reports folder)")

@@ -104,18 +104,21 @@ def rebuild(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(asdict(done))
     else:
-        print(f"Ledger made anew from {done.events_read:,} events of {done.journals:,} journals in {done.seconds:.2f} s.")
+        print(
+            f"Ledger made anew from {done.events_read:,} events of {done.journals:,} journals in {done.seconds:.2f} s."
+        )
     return 0
 
 
 def verify(args: argparse.Namespace) -> int:
     from joulebook.accounting.ledger.verify import verify as check_all
-
     from joulebook.reports.terminal import literal
 
     checks = check_all(_ledger(args))
     if args.json:
-        _print_json({"ok": all(check.ok for check in checks), "checks": [asdict(check) | {"ok": check.ok} for check in checks]})
+        _print_json(
+            {"ok": all(check.ok for check in checks), "checks": [asdict(check) | {"ok": check.ok} for check in checks]}
+        )
     else:
         for check in checks:
             print(f"{'ok  ' if check.ok else 'FAIL'}  {check.name}: {check.says} ({check.examined:,} looked at)")
@@ -209,6 +212,7 @@ def dashboard(args: argparse.Namespace) -> int:
 
     try:
         import streamlit  # noqa: F401 — looked for, not used: it runs as its own program
+
         from joulebook.reports import dashboard as page
     except ModuleNotFoundError as error:
         raise MissingExtra("the dashboard", "app") from error
@@ -217,7 +221,16 @@ def dashboard(args: argparse.Namespace) -> int:
         os.environ["JOULEBOOK_NO_INGEST"] = "1"
     address = f"http://127.0.0.1:{args.port}"
     print(json.dumps({"url": address}) if args.json else f"Dashboard: {address} (Ctrl-C ends it)", flush=True)
-    command = [sys.executable, "-m", "streamlit", "run", str(page.__file__), "--server.port", str(args.port), *page.streamlit_flags()]
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        str(page.__file__),
+        "--server.port",
+        str(args.port),
+        *page.streamlit_flags(),
+    ]
     os.execv(sys.executable, command)  # noqa: S606 — our own command
 
 

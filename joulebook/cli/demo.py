@@ -1,9 +1,9 @@
 """The walk, end to end, on this machine: record real jobs, fold them in, verify, report, sum up.
 
-    a. a training job on real data, with spans, steps and accuracy
-    b. a command wrapped from outside
-    c. a nested job that fails, and one that is killed: what a crash leaves
-    d. the trace of (a) replayed into a ledger of its own: the same joules must come out
+a. a training job on real data, with spans, steps and accuracy
+b. a command wrapped from outside
+c. a nested job that fails, and one that is killed: what a crash leaves
+d. the trace of (a) replayed into a ledger of its own: the same joules must come out
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ COMPRESSED = ("asyncio", "email", "encodings", "json", "unittest", "xml")
 
 
 def demonstrate(home: Path, *, quiet: bool = False) -> dict[str, Any]:
-    """Record, ingest, verify and report; what came of it. Raises JoulebookError when a step does not do what it must."""
-    say: Callable[[str], None] = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
+    """Record, ingest, verify and report; what came of it. Raises JoulebookError when a step does not do its work."""
+    say = _silent if quiet else _aloud
     _needs()
     say(f"Home: {home}")
     journal = _record(home, say)
@@ -36,6 +36,14 @@ def demonstrate(home: Path, *, quiet: bool = False) -> dict[str, Any]:
     replayed = _replay(journal)
     say(f"  {replayed['recorded_s']:.3f} CPU-seconds recorded, {replayed['replayed_s']:.3f} replayed")
     return _account(home, say, quiet) | {"replay": replayed}
+
+
+def _silent(_text: str) -> None:
+    pass
+
+
+def _aloud(text: str) -> None:
+    print(text, flush=True)
 
 
 def _needs() -> None:
@@ -55,8 +63,26 @@ def _record(home: Path, say: Callable[[str], None]) -> Path:
     say("b. Compressing a part of Python's library, wrapped from outside")
     with tempfile.TemporaryDirectory() as folder:
         library = Path(sysconfig.get_paths()["stdlib"])
-        command = [sys.executable, "-m", "tarfile", "-c", f"{folder}/library.tar.gz", *(str(library / name) for name in COMPRESSED)]
-        wrap = ["-m", "joulebook", "run", "--name", "compress-library", "--project", "demo", "--tag", "tool=tarfile", "--"]
+        command = [
+            sys.executable,
+            "-m",
+            "tarfile",
+            "-c",
+            f"{folder}/library.tar.gz",
+            *(str(library / name) for name in COMPRESSED),
+        ]
+        wrap = [
+            "-m",
+            "joulebook",
+            "run",
+            "--name",
+            "compress-library",
+            "--project",
+            "demo",
+            "--tag",
+            "tool=tarfile",
+            "--",
+        ]
         _job(home, [*wrap, *command], expect=0)
     say("c. A nested job that fails, and a job that is killed")
     _job(home, ["-m", "joulebook.cli.demo_jobs", "crash"], expect=1)
@@ -66,9 +92,11 @@ def _record(home: Path, say: Callable[[str], None]) -> Path:
 
 def _job(home: Path, arguments: list[str], expect: int) -> None:
     environment = os.environ | {"JOULEBOOK_HOME": str(home)}
-    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
     if done.returncode != expect:
-        raise JoulebookError(f"demo: {' '.join(arguments[:3])} ended with {done.returncode}, not {expect}:\n{done.stderr[-2000:]}")
+        raise JoulebookError(
+            f"demo: {' '.join(arguments[:3])} ended with {done.returncode}, not {expect}:\n{done.stderr[-2000:]}"
+        )
 
 
 def _replay(journal: Path) -> dict[str, float]:
@@ -123,4 +151,11 @@ def _account(home: Path, say: Callable[[str], None], quiet: bool) -> dict[str, A
     say(f"\nPDF:    {pdf}\nLedger: {ledger.path}")
     if broken:
         raise JoulebookError(f"demo: the ledger does not verify: {broken[0]}")
-    return {"home": str(home), "ledger": str(ledger.path), "pdf": str(pdf), "ingest": asdict(done), "verified": True, "summary": rows(summary)}
+    return {
+        "home": str(home),
+        "ledger": str(ledger.path),
+        "pdf": str(pdf),
+        "ingest": asdict(done),
+        "verified": True,
+        "summary": rows(summary),
+    }

@@ -22,7 +22,9 @@ def digits() -> None:
             from sklearn.model_selection import train_test_split
 
             data: Any = load_digits()
-            split = train_test_split(data.data / 16.0, data.target, test_size=0.25, random_state=0, stratify=data.target)
+            split = train_test_split(
+                data.data / 16.0, data.target, test_size=0.25, random_state=0, stratify=data.target
+            )
             span.record("images", len(data.target), "image")
         _multilayer_perceptron(*split)
         _boosted_forest(*split)

@@ -48,7 +48,12 @@ def _home(home: Path) -> Finding:
         return Finding("Home", "fail", f"{home} cannot be written ({error.strerror}); runs would be lost",
                        "choose another with --home or JOULEBOOK_HOME")  # fmt: skip
     if free < LEAST_FREE_BYTES:
-        return Finding("Home", "warn", f"{home}: only {free / 1e6:.0f} MB free", "make room; journals need about 0.3 MB an hour and process")
+        return Finding(
+            "Home",
+            "warn",
+            f"{home}: only {free / 1e6:.0f} MB free",
+            "make room; journals need about 0.3 MB an hour and process",
+        )
     return Finding("Home", "ok", f"{home}, {free / 1e9:.0f} GB free")
 
 
@@ -78,7 +83,9 @@ def _site(home: Path) -> Finding:
     except JoulebookError as error:
         return Finding("Site", "fail", str(error))
     if not site_path(home).exists():
-        return Finding("Site", "warn", "not set: world averages stand in, with the world's range", "joulebook init --region FR")
+        return Finding(
+            "Site", "warn", "not set: world averages stand in, with the world's range", "joulebook init --region FR"
+        )
     return Finding("Site", "ok", f"region {site.region}, provider {site.provider or 'none'}")
 
 
@@ -92,22 +99,34 @@ def _ledger(home: Path) -> Finding:
     except JoulebookError as error:
         return Finding("Ledger", "fail", str(error))
     if refused:
-        return Finding("Ledger", "warn", f"{runs:,} runs; {refused:,} journal lines quarantined", "joulebook verify; the lines are in table quarantine")
-    return Finding("Ledger", "ok", f"{ledger.path}, {runs:,} runs" if ledger.path.exists() else f"none yet at {ledger.path}")
+        return Finding(
+            "Ledger",
+            "warn",
+            f"{runs:,} runs; {refused:,} journal lines quarantined",
+            "joulebook verify; the lines are in table quarantine",
+        )
+    return Finding(
+        "Ledger", "ok", f"{ledger.path}, {runs:,} runs" if ledger.path.exists() else f"none yet at {ledger.path}"
+    )
 
 
 def _cpu() -> Finding:
-    return Finding("CPU time", "ok", f"read from the operating system, {os.cpu_count()} logical CPUs; energy is modelled from it")
+    return Finding(
+        "CPU time", "ok", f"read from the operating system, {os.cpu_count()} logical CPUs; energy is modelled from it"
+    )
 
 
 def _rapl() -> Finding:
     zones = sorted(POWERCAP.glob("intel-rapl:*/energy_uj"))
     if not POWERCAP.exists() or not zones:
         why = "empty, as in many containers" if POWERCAP.exists() else "absent, as in most virtual machines"
-        return Finding("CPU energy sensor", "warn", f"none: {POWERCAP} is {why}", "nothing to do here; CPU energy stays modelled")
+        return Finding(
+            "CPU energy sensor", "warn", f"none: {POWERCAP} is {why}", "nothing to do here; CPU energy stays modelled"
+        )
     unreadable = [zone for zone in zones if not os.access(zone, os.R_OK)]
     if unreadable:
-        return Finding("CPU energy sensor", "warn", f"{unreadable[0]} cannot be read (mode {unreadable[0].stat().st_mode & 0o777:o})",
+        mode = unreadable[0].stat().st_mode & 0o777
+        return Finding("CPU energy sensor", "warn", f"{unreadable[0]} cannot be read (mode {mode:o})",
                        "ask the administrator to make energy_uj readable for you")  # fmt: skip
     return Finding("CPU energy sensor", "warn", f"{len(zones)} zones readable, not yet used by this version")
 
@@ -119,11 +138,17 @@ def _gpu() -> Finding:
 
 
 def _extras() -> Iterator[Finding]:
-    needs = {"ledger": ("duckdb", "pyarrow", "rich"), "app": ("streamlit", "plotly", "pandas"), "report": ("typst", "font_source_sans_pro")}
+    needs = {
+        "ledger": ("duckdb", "pyarrow", "rich"),
+        "app": ("streamlit", "plotly", "pandas"),
+        "report": ("typst", "font_source_sans_pro"),
+    }
     for extra, modules in needs.items():
         missing = [name for name in modules if util.find_spec(name) is None]
         if missing:
-            yield Finding(f"Extra {extra}", "warn", f"{', '.join(missing)} not installed", f"pip install 'joulebook[{extra}]'")
+            yield Finding(
+                f"Extra {extra}", "warn", f"{', '.join(missing)} not installed", f"pip install 'joulebook[{extra}]'"
+            )
         else:
             yield Finding(f"Extra {extra}", "ok", ", ".join(f"{name} {_version(name)}" for name in modules))
 
