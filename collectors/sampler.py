@@ -293,14 +293,14 @@ class Recorder:
         while self.tops and not self._closed.is_set():
             self._closed.wait(max(0.0, min(due_s, sync_s) - time.monotonic()))
             now_s = time.monotonic()
-            if now_s >= sync_s:
-                attempt("journal", None, self.journal.sync)
-                sync_s = now_s + SYNC_S
             if now_s >= due_s:
                 self._note_lateness(now_s - expected_s)
                 attempt("sampler", None, self._turn.run, self._tick)
                 expected_s = due_s + interval_s
-                due_s = start_s + (math.floor((time.monotonic() - start_s) / interval_s) + 1) * interval_s
+                due_s = _next_s(start_s, interval_s)
+            if now_s >= sync_s:
+                attempt("journal", None, self.journal.sync)
+                sync_s = _next_s(start_s, SYNC_S)
         self._awake.clear()
         if self.tops or self._closed.is_set():  # a span that came in between
             self._awake.set()
@@ -369,6 +369,11 @@ def _parent_in(text: str) -> Parent | None:
 def _is_uuid(text: str) -> bool:
     parts = text.split("-")
     return [len(part) for part in parts] == [8, 4, 4, 4, 12] and set("".join(parts)) <= set("0123456789abcdefABCDEF")
+
+
+def _next_s(start_s: float, interval_s: float) -> float:
+    """When the next tick of a schedule is due; what was missed is skipped."""
+    return start_s + (math.floor((time.monotonic() - start_s) / interval_s) + 1) * interval_s
 
 
 def _own_meters(settings: Settings) -> list[Meter]:

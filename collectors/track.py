@@ -16,16 +16,14 @@ This module is all that `from joulebook import track` loads: the recorder comes 
 
 from __future__ import annotations
 
-import contextlib
-import functools
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 
 TYPE_CHECKING = False  # `typing` alone would double the cost of this import
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Mapping
     from types import ModuleType
     from typing import Any, ParamSpec, TypeVar, overload
 
@@ -72,10 +70,11 @@ def configure(
 def _guarded(method: Callable[Given, Result]) -> Callable[Given, Result]:
     """A method of a span that never raises into the job."""
 
-    @functools.wraps(method)
     def call(span: Any, /, *args: Any, **kwargs: Any) -> Any:
         return (_room or _machine_room()).attempt(method.__name__, span.run_id, method, span, *args, **kwargs)
 
+    call.__name__, call.__qualname__, call.__doc__ = method.__name__, method.__qualname__, method.__doc__
+    call.__dict__["__wrapped__"] = method  # what functools.wraps would do, if it were not for the cost of loading it
     return call
 
 
@@ -235,22 +234,21 @@ def track(name: Any = None, *, project: str | None = None, tags: Tags | None = N
 
 
 def _decorated(function: Callable[..., Any], tracked: Tracked) -> Callable[..., Any]:
-    import inspect  # functions are decorated where everything is loaded already
+    import functools  # a program that decorates functions has loaded both
+    import inspect
 
     if inspect.isasyncgenfunction(function):
-        return _async_generator(function, tracked)
-    if inspect.isgeneratorfunction(function):
-        return _generator(function, tracked)
-    if inspect.iscoroutinefunction(function):
+        around = _async_generator(function, tracked)
+    elif inspect.isgeneratorfunction(function):
+        around = _generator(function, tracked)
+    elif inspect.iscoroutinefunction(function):
+        around = _coroutine(function, tracked)
+    else:
+        around = _function(function, tracked)
+    return functools.wraps(function)(around)
 
-        @functools.wraps(function)
-        async def call_async(*args: Any, **kwargs: Any) -> Any:
-            with tracked.fresh():
-                return await function(*args, **kwargs)
 
-        return call_async
-
-    @functools.wraps(function)
+def _function(function: Callable[..., Any], tracked: Tracked) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         with tracked.fresh():
             return function(*args, **kwargs)
@@ -258,24 +256,31 @@ def _decorated(function: Callable[..., Any], tracked: Tracked) -> Callable[..., 
     return call
 
 
+def _coroutine(function: Callable[..., Any], tracked: Tracked) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        with tracked.fresh():
+            return await function(*args, **kwargs)
+
+    return call
+
+
 def _generator(function: Callable[..., Generator[Any, Any, Any]], tracked: Tracked) -> Callable[..., Any]:
-    @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         span = tracked.begin()
-        with _ending(span):
+        with _Ending(span):
             work = function(*args, **kwargs)
             resume: Any = work.send
             value: Any = None
             while True:
                 try:
-                    with _inside(span):
+                    with _Inside(span):
                         item = resume(value)
                 except StopIteration as stop:
                     return stop.value
                 try:
                     value, resume = (yield item), work.send
                 except GeneratorExit:
-                    with _inside(span):
+                    with _Inside(span):
                         work.close()
                     raise
                 except BaseException as error:  # noqa: BLE001 - what the caller throws in is the body's
@@ -285,23 +290,22 @@ def _generator(function: Callable[..., Generator[Any, Any, Any]], tracked: Track
 
 
 def _async_generator(function: Callable[..., AsyncGenerator[Any, Any]], tracked: Tracked) -> Callable[..., Any]:
-    @functools.wraps(function)
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         span = tracked.begin()
-        with _ending(span):
+        with _Ending(span):
             work = function(*args, **kwargs)
             resume: Any = work.asend
             value: Any = None
             while True:
                 try:
-                    with _inside(span):
+                    with _Inside(span):
                         item = await resume(value)
                 except StopAsyncIteration:
                     return
                 try:
                     value, resume = (yield item), work.asend
                 except GeneratorExit:
-                    with _inside(span):
+                    with _Inside(span):
                         await work.aclose()
                     raise
                 except BaseException as error:  # noqa: BLE001 - what the caller throws in is the body's
@@ -310,7 +314,20 @@ def _async_generator(function: Callable[..., AsyncGenerator[Any, Any]], tracked:
     return call
 
 
-class _inside:  # noqa: N801 - a `with` word; a contextmanager would make a RuntimeError of the StopIteration of a generator
+class _Ending:
+    """Ends a span as the block inside ends."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        _finish(self._span, error)
+
+
+class _Inside:
     """A generator's body runs with the current span that it had when it last stopped; its caller has its own."""
 
     def __init__(self, span: Span) -> None:
@@ -323,16 +340,6 @@ class _inside:  # noqa: N801 - a `with` word; a contextmanager would make a Runt
     def __exit__(self, *_: object) -> None:
         self._span.paused = _current.get()
         _current.set(self._around)
-
-
-@contextlib.contextmanager
-def _ending(span: Span) -> Iterator[None]:
-    try:
-        yield
-    except BaseException as error:
-        _finish(span, error)
-        raise
-    _finish(span, None)
 
 
 def _finish(span: Span, error: BaseException | None) -> None:
