@@ -96,15 +96,7 @@ def configure(
     meters: Iterable[Meter] | None = None,
     strict: bool | None = None,
 ) -> None:
-    """Settings of this process, from the next root span on. Without arguments: back to the environment.
-
-    home: where the journal is written; JOULEBOOK_HOME, else the user's data folder.
-    interval_s: seconds between two readings; JOULEBOOK_INTERVAL_S, else 1.
-    meters: these and no others; JOULEBOOK_REPLAY=trace, else CPU time and what other packages offer.
-    strict: raise what would be logged; JOULEBOOK_STRICT=1.
-
-    Raises InputError when the interval is not a positive number of seconds.
-    """
+    """What `joulebook.configure` does. Raises InputError when the interval is not a positive number of seconds."""
     global _given  # noqa: PLW0603
     seconds = None if interval_s is None else _seconds(interval_s)
     chosen = None if meters is None else tuple(meters)
@@ -281,17 +273,16 @@ class Recorder:
         self._adopt_plugins()
         while not self._closed.is_set():
             self._awake.wait()
+            self._awake.clear()
             self._watch()
-            attempt("journal", None, self.journal.sync)
 
     def _watch(self) -> None:
-        """Ticks and syncs until no span is open."""
+        """Ticks and syncs, until no span is open and everything is durable: a second later at the most."""
         interval_s = self.settings.interval_s or 1.0
         start_s = time.monotonic()
         due_s = expected_s = start_s + interval_s
         sync_s = start_s + SYNC_S
-        while self.tops and not self._closed.is_set():
-            self._closed.wait(max(0.0, min(due_s, sync_s) - time.monotonic()))
+        while not self._closed.wait(max(0.0, min(due_s, sync_s) - time.monotonic())):
             now_s = time.monotonic()
             if now_s >= due_s:
                 self._note_lateness(now_s - expected_s)
@@ -301,12 +292,11 @@ class Recorder:
             if now_s >= sync_s:
                 attempt("journal", None, self.journal.sync)
                 sync_s = _next_s(start_s, SYNC_S)
-        self._awake.clear()
-        if self.tops or self._closed.is_set():  # a span that came in between
-            self._awake.set()
+                if not self.tops:
+                    return
 
     def _note_lateness(self, late_s: float) -> None:
-        if late_s > 2 * (self.settings.interval_s or 1.0):
+        if late_s > 2 * (self.settings.interval_s or 1.0) and self.tops:
             to_ns = time.time_ns()
             from_ns = to_ns - int(late_s * 1e9)
             self.journal.write("gap", {"reason": "sampler late", "from_ns": from_ns, "to_ns": to_ns})

@@ -150,7 +150,11 @@ with track("run"):
     to_child, from_parent = os.pipe()
     if os.fork() == 0:
         os.close(from_parent)
-        os.read(to_child, 1)          # returns when the parent is dead
+        os.read(to_child, 1)          # returns when the parent is dying; it closes its files one by one
+        tries = 1000
+        while held(path) and tries:
+            tries -= 1
+            time.sleep(0.01)
         os.write(1, str(held(path)).encode())
         os._exit(0)
     os.close(to_child)

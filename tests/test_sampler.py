@@ -29,6 +29,7 @@ from recording import (
 )
 
 from joulebook import configure, track
+from joulebook.accounting import journal as journal_module
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.home import journal_dir
 from joulebook.collectors import sampler
@@ -147,7 +148,6 @@ def test_readings_are_taken_while_a_run_is_open_and_only_then(home):
         meter.values["gpu0"] = 7.0
         wait_until(lambda: len(of(events(home), "reading")) >= 3)
     count = len(of(events(home), "reading"))
-    wait_until(lambda: not sampler.recorder()._awake.is_set())  # the thread sleeps
     with track("again"):
         wait_until(lambda: len(of(events(home), "reading")) > count)
     found = events(home)
@@ -433,3 +433,15 @@ def test_a_trace_that_cannot_be_read_is_a_gap_and_no_other_meter_steps_in(home, 
     assert [gap["reason"] for gap in of(found, "gap")] == [
         "meters: cannot read the trace /nowhere.csv: [Errno 2] No such file or directory: '/nowhere.csv'"
     ]
+
+
+def test_many_short_runs_are_synced_once_a_second_and_the_last_one_too(home, monkeypatch):
+    synced = []
+    monkeypatch.setattr(journal_module, "_fdatasync", lambda fd: synced.append(len(of(events(home), "span_end"))))
+    configure(meters=[])
+    began = time.monotonic()
+    for _ in range(200):
+        with track("short"):
+            pass
+    wait_until(lambda: synced and synced[-1] == 200)
+    assert len(synced) <= time.monotonic() - began + 1
