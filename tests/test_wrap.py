@@ -132,13 +132,14 @@ def test_a_key_at_the_terminal_reaches_the_command_once(home, key, name):
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, wrapper(*program(LISTENER)))  # noqa: S606
-    read_until(terminal, b"ready")
-    os.write(terminal, key)
-    read_until(terminal, name.encode())
+    heard = read_until(terminal, b"ready")
+    for _ in range(10):  # two of a kind may look like one if they come at the same moment
+        os.write(terminal, key)
+        heard += read_until(terminal, name.encode())
     os.write(terminal, b"end\n")
-    heard = read_until(terminal, None)
+    heard += read_until(terminal, None)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
-    assert name.encode() not in heard
+    assert heard.count(name.encode()) == 10
     os.close(terminal)
 
 
