@@ -87,10 +87,11 @@ def _against_before(assess: Assessor, period: Period, project: str | None, total
     if not earlier or not earlier[0]["carbon_g_mid"]:
         return ""
     change = total["carbon_g_mid"] / earlier[0]["carbon_g_mid"] - 1
-    days = round(length / timedelta(days=1))
+    days, hours = round(length / timedelta(days=1)), round(length / timedelta(hours=1))
+    when = f"in the {plural(days, 'day') if days > 1 else plural(hours, 'hour')} before"
     if abs(change) < 0.005:
-        return f", as much as in the {days} days before"
-    return f", {number(abs(change) * 100)} % {'more' if change > 0 else 'less'} than in the {days} days before"
+        return f", as much as {when}"
+    return f", {number(abs(change) * 100)} % {'more' if change > 0 else 'less'} than {when}"
 
 
 def _rests_on(assess: Assessor, period: Period, project: str | None) -> str:
@@ -131,7 +132,11 @@ def by_day(ledger: Ledger, period: Period, project: str | None = None) -> View:
 
 def _calendar(days: Sequence[datetime], period: Period) -> list[datetime]:
     """Every day of the period from its first day with data, or only the days with data when that is too long."""
-    first = min(days) if period.start == ALL_TIME else min(min(days), period.start.replace(hour=0, minute=0, second=0, microsecond=0))
+    first = (
+        min(days)
+        if period.start == ALL_TIME
+        else min(min(days), period.start.replace(hour=0, minute=0, second=0, microsecond=0))
+    )
     last = max(days)
     length = (last - first).days + 1
     return [first + timedelta(days=n) for n in range(length)] if length <= LONGEST_CALENDAR_DAYS else list(days)
@@ -147,7 +152,7 @@ def by_project(ledger: Ledger, period: Period, project: str | None = None) -> Vi
     view = summary(ledger, period, "project", project)
     rows = view.rows[:MOST_BARS]
     rest = view.rows[MOST_BARS:]
-    names = [row["project"] for row in rows] + ([f"{len(rest)} others"] if rest else [])
+    names = [row["project"] for row in rows] + ([plural(len(rest), "other")] if rest else [])
     cells = [row["carbon_g"] for row in rows] + ([_sum([row["carbon_g"] for row in rest])] if rest else [])
     ends = [tuple(getattr(cell, end) for cell in cells) for end in ("mid", "low", "high")]
     series = Series("Carbon", tuple(names), *ends)
@@ -155,5 +160,3 @@ def by_project(ledger: Ledger, period: Period, project: str | None = None) -> Vi
     alt = "; ".join(f"{name} {amount(cell.mid, 'g', scale)}" for name, cell in zip(names, cells, strict=True))
     figure = Figure("bars", "Carbon by project", "g", (series,), f"Carbon by project: {alt}.") if rows else None
     return replace(view, title="Carbon by project", sentence="", figure=figure, notes=(), factors=(), width="third")
-
-
