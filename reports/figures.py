@@ -1,0 +1,430 @@
+"""A `Figure` as a Plotly chart: calm, from zero, with its range, and with nothing in it that a name could inject.
+
+    chart(figure, palette)
+    ├── bars    one horizontal bar a name: pale from low to high, solid to the middle, its label as text above it
+    ├── days    one bar a day, the same way; a day without a value is an empty place; an unfinished day is hatched
+    ├── trace   a line that breaks where there is no value, dashed where it is not complete
+    └── spans   one bar for each piece of work, indented by its depth
+
+`reading_help(figure)` says in words how to read what is drawn. Colours come from outside, so that the page can
+follow light and dark. Plotly reads labels as a little HTML, templates and TeX: `literal` makes text show as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+
+import plotly.graph_objects as go
+
+from joulebook.accounting.records import Estimate
+from joulebook.reports import format as fmt
+from joulebook.reports.pdf_figures import duration_ticks
+from joulebook.reports.view import Figure, Series
+
+MAX_SERIES = 6  # as many hues as can be told apart
+MAX_BARS = 15
+MAX_SPANS = 30
+LABEL_CHARS = 30
+LABEL_PX, BAR_PX, BAR_ROW_PX = 22, 12, 16
+SPAN_LABEL_CHARS = 22
+SPAN_ROW_PX = 26
+INDENT_PX, MAX_INDENT = 12, 4
+DAY_MS = 86_400_000
+PX_PER_CHAR = 6.6
+RIGHT_PX = 78  # a duration beside the pieces of work
+DEPTH_OPACITY = (1.0, 0.7, 0.5, 0.38)
+CLEAR = "rgba(0,0,0,0)"
+
+# Plotly's markup, templates and TeX; and '#', because Streamlit replaces some hex colours anywhere in the chart.
+_MARKS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;", "%": "&#37;", "#": "&#35;"})
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The colours of one theme: up to six series, the pale of a range, text, and lines of the grid."""
+
+    series: tuple[str, ...]
+    pale: str
+    ink: str
+    grid: str
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What is drawn on, what is drawn, and with which colours."""
+
+    plot: go.Figure
+    figure: Figure
+    palette: Palette
+
+    def hue(self, number: int) -> str:
+        return self.palette.series[number % len(self.palette.series)]
+
+    def text(self, text: str, **where: Any) -> None:
+        """Put text that is already literal at a place of the chart."""
+        font = {"size": 12, "color": self.palette.ink}
+        self.plot.add_annotation(text=text, showarrow=False, font=font, **where)
+
+
+class Bar(NamedTuple):
+    """A value with its range, in the unit of the axis; and how it is written."""
+
+    mid: float
+    low: float
+    high: float
+    text: str
+
+
+def chart(figure: Figure, palette: Palette) -> go.Figure:
+    """The chart of a Figure; all that a reader sees of names and units is literal text."""
+    canvas = Canvas(go.Figure(layout=_layout(palette)), figure, palette)
+    draw = {"bars": _draw_bars, "spans": _draw_spans}.get(figure.kind, _draw_in_time)
+    draw(canvas)
+    return canvas.plot
+
+
+def literal(text: object, longest: int = 200) -> str:
+    """Text for a Plotly label that shows exactly as it is, on one line, cut when it is too long."""
+    line = " ".join(str(text).split())
+    return (line if len(line) <= longest else line[: longest - 1] + "…").translate(_MARKS)
+
+
+def axis_unit(figure: Figure) -> tuple[str, float]:
+    """The written unit of the values and its size in canonical units, chosen from the largest middle."""
+    mids = [abs(mid) for series in figure.series for mid in series.mid if mid is not None]
+    return fmt.scale_for(figure.unit, max(mids, default=None))
+
+
+def has_values(figure: Figure) -> bool:
+    return any(mid is not None for series in figure.series for mid in series.mid)
+
+
+def reading_help(figure: Figure) -> str:
+    """How to read the chart, in words, as far as it is drawn."""
+    return " ".join(text for text in (_range_help(figure), _partial_help(figure), _hidden_help(figure)) if text)
+
+
+def _range_help(figure: Figure) -> str:
+    if figure.kind == "spans" or len(figure.series) != 1 or not _ranged(figure.series[0]):
+        return ""
+    return f"{'Line' if figure.kind == 'trace' else 'Solid'}: best estimate. Pale: its range."
+
+
+def _partial_help(figure: Figure) -> str:
+    if figure.partial_from is None or figure.kind not in ("days", "trace"):
+        return ""
+    mark = "Hatched" if figure.kind == "days" else "Dotted"
+    return f"{mark}: from {fmt.day(figure.partial_from)}, not complete yet."
+
+
+def _hidden_help(figure: Figure) -> str:
+    if figure.kind == "spans":
+        hidden = sum(len(series.x) for series in figure.series) - MAX_SPANS
+        return f"The {MAX_SPANS} longest; {hidden} shorter ones are in the table." if hidden > 0 else ""
+    hidden = len(figure.series[0].x) - MAX_BARS if figure.kind == "bars" else len(figure.series) - MAX_SERIES
+    return f"{hidden} more are in the table." if hidden > 0 else ""
+
+
+def _ranged(series: Series) -> bool:
+    return any(low != high for low, high in zip(series.low, series.high, strict=False))
+
+
+def _layout(palette: Palette) -> dict[str, Any]:
+    axis = {
+        "gridcolor": palette.grid,
+        "zeroline": False,
+        "linecolor": palette.grid,
+        "tickfont": {"color": palette.ink, "size": 12},
+        "fixedrange": True,
+        "title": {"text": "", "standoff": 0},
+    }
+    return {
+        "margin": {"l": 0, "r": 4, "t": 26, "b": 42},
+        "height": 270,
+        "showlegend": False,
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"color": palette.ink}},
+        "barmode": "overlay",
+        "bargap": 0,
+        "hovermode": "closest",
+        "dragmode": False,
+        "font": {"color": palette.ink, "size": 12},
+        "xaxis": axis | {"showgrid": False, "automargin": False},
+        "yaxis": axis | {"rangemode": "tozero", "nticks": 5, "exponentformat": "none", "separatethousands": True},
+    }
+
+
+# Values.
+
+
+def _bars(figure: Figure, series: Series) -> list[Bar | None]:
+    """The values of a series in the unit of the axis; None where there is none."""
+    _, size = axis_unit(figure)
+    return [_bar(series, index, figure.unit, size) for index in range(len(series.x))]
+
+
+def _bar(series: Series, index: int, unit: str, size: float) -> Bar | None:
+    mid = series.mid[index]
+    if mid is None or not math.isfinite(mid):
+        return None
+    low, high = _bound(series.low, index, mid), _bound(series.high, index, mid)
+    written = fmt.amount(mid, unit)
+    if low != high:
+        written += f" ({_range_text(Estimate(low, mid, high, unit, 'modelled'))})"
+    return Bar(mid / size, low / size, high / size, written)
+
+
+def _bound(values: Sequence[float | None], index: int, default: float) -> float:
+    value = values[index] if index < len(values) else None
+    return default if value is None else value
+
+
+def _range_text(estimate: Estimate) -> str:
+    """The range without its unit, which stands before it."""
+    name, _ = fmt.scale_for(estimate.unit, estimate.mid)
+    return fmt.span_of(estimate).removesuffix(f"{fmt.THIN}{name}")
+
+
+# Bars with names.
+
+
+def _draw_bars(canvas: Canvas) -> None:
+    shown = canvas.figure.series[:MAX_SERIES]
+    names = shown[0].x[:MAX_BARS]
+    row_px = LABEL_PX + BAR_ROW_PX * len(shown) + 8
+    for hue, series in enumerate(shown):
+        shift = (LABEL_PX - row_px / 2 + (hue + 0.5) * BAR_ROW_PX) / row_px
+        bars = _bars(canvas.figure, series)[:MAX_BARS]
+        known = {row + shift: bar for row, bar in enumerate(bars) if bar}
+        _add_horizontal(canvas, known, BAR_PX / row_px, hue)
+        if len(shown) == 1:
+            _label_bars(canvas, names, bars, row_px / 2 - 10)
+    _name_series(canvas, shown)
+    top = 26 if len(shown) > 1 else 2
+    canvas.plot.update_layout(height=max(len(names), 1) * row_px + top, margin={"t": top, "r": 0, "b": 0})
+    canvas.plot.update_xaxes(visible=False, rangemode="tozero")
+    canvas.plot.update_yaxes(visible=False, range=[len(names) - 0.5, -0.5], rangemode="normal")
+
+
+def _add_horizontal(canvas: Canvas, bars: dict[float, Bar], thick: float, hue: int) -> None:
+    """Bars by where they stand: the range first, so that the middle lies over it."""
+    values = list(bars.values())
+    same = {"y": list(bars), "orientation": "h", "marker_line_width": 0, **_hover([literal(b.text) for b in values])}
+    ranges, lows = [bar.high - bar.low for bar in values], [bar.low for bar in values]
+    canvas.plot.add_bar(x=ranges, base=lows, width=thick, marker_color=canvas.palette.pale, **same)
+    canvas.plot.add_bar(x=[bar.mid for bar in values], width=thick * 0.6, marker_color=canvas.hue(hue), **same)
+
+
+def _hover(texts: Sequence[str]) -> dict[str, Any]:
+    return {"customdata": texts, "hovertemplate": "%{customdata}<extra></extra>"}
+
+
+def _label_bars(canvas: Canvas, names: Sequence[Any], bars: Sequence[Bar | None], up_px: float) -> None:
+    for row, (name, bar) in enumerate(zip(names, bars, strict=True)):
+        place = {"y": row, "yshift": up_px, "yanchor": "middle", "xref": "paper"}
+        canvas.text(literal(name, LABEL_CHARS), x=0, xanchor="left", **place)
+        canvas.text(literal(bar.text if bar else fmt.MISSING), x=1, xanchor="right", **place)
+
+
+def _name_series(canvas: Canvas, shown: Sequence[Series]) -> None:
+    """A legend of plain markers, only where there is more than one series."""
+    if len(shown) < 2:
+        return
+    canvas.plot.update_traces(showlegend=False)
+    for hue, series in enumerate(shown):
+        marker = {"size": 10, "symbol": "square", "color": canvas.hue(hue)}
+        name = literal(series.name, LABEL_CHARS)
+        canvas.plot.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
+    canvas.plot.update_layout(showlegend=True)
+
+
+# Values in time: bars a day, and lines.
+
+
+def _draw_in_time(canvas: Canvas) -> None:
+    figure = canvas.figure
+    shown = figure.series[:MAX_SERIES]
+    for hue, series in enumerate(shown):
+        add = _add_days if figure.kind == "days" else _add_line
+        add(canvas, series, canvas.hue(hue))
+    _name_series(canvas, shown)
+    many = len(shown) > 1
+    name, _ = axis_unit(figure)
+    canvas.plot.update_layout(margin={"t": 50 if many else 26})
+    if name != "$":  # then each tick has it
+        canvas.text(literal(name), xref="paper", yref="paper", x=0, y=1, yshift=12 if many else 18, xanchor="left")
+    canvas.plot.update_yaxes(tickprefix="$" if name == "$" else "")
+    _time_axis(canvas)
+
+
+def _add_days(canvas: Canvas, series: Series, colour: str) -> None:
+    known = {_moment(x): bar for x, bar in zip(series.x, _bars(canvas.figure, series), strict=True) if bar}
+    late = [_is_late(canvas.figure, x) for x in known]
+    values, thick_ms = list(known.values()), _thickness(series) * DAY_MS
+    texts = [_day_text(x, bar, partial) for (x, bar), partial in zip(known.items(), late, strict=True)]
+    same = {"x": list(known), "marker_line_width": 0, **_hover(texts)}
+    if len(canvas.figure.series) > 1:
+        canvas.plot.update_layout(barmode="stack")
+    else:
+        ranges, lows = [bar.high - bar.low for bar in values], [bar.low for bar in values]
+        pale = {"width": 0.82 * thick_ms, "marker_color": canvas.palette.pale}
+        canvas.plot.add_bar(y=ranges, base=lows, **pale, **same)
+    pattern = {"shape": ["/" if partial else "" for partial in late], "fgcolor": colour, "bgcolor": CLEAR, "size": 5}
+    solid = {"width": 0.5 * thick_ms, "marker_color": colour, "marker_pattern": pattern}
+    canvas.plot.add_bar(y=[bar.mid for bar in values], **solid, **same)
+
+
+def _thickness(series: Series) -> float:
+    """The part of its day that a bar fills: less when there are few days, so that no bar becomes a block."""
+    days = (_moment(series.x[-1]) - _moment(series.x[0])).days + 1 if series.x else 0
+    return min(1.0, max(days, 7) / 16)
+
+
+def _is_late(figure: Figure, x: Any) -> bool:
+    return figure.partial_from is not None and x >= _moment(figure.partial_from)
+
+
+def _day_text(when: datetime, bar: Bar, partial: bool) -> str:
+    return f"{fmt.day(when)}<br>{literal(bar.text)}" + (", not complete yet" if partial else "")
+
+
+def _add_line(canvas: Canvas, series: Series, colour: str) -> None:
+    xs = [_moment(x) if isinstance(x, date) else x for x in series.x]
+    bars = _bars(canvas.figure, series)
+    if len(canvas.figure.series) == 1:
+        for piece in _ranged_pieces(xs, bars):
+            _add_band(canvas, piece)
+    late = [_is_late(canvas.figure, x) for x in xs]
+    few = {"mode": "lines+markers", "marker": {"size": 4, "color": colour}} if len(xs) < 60 else {"mode": "lines"}
+    same = {"x": xs, "connectgaps": False, **few}
+    same |= _hover([f"{_when(x)}<br>{literal(bar.text)}" if bar else "" for x, bar in zip(xs, bars, strict=True)])
+    for partial, dash in ((False, "solid"), (True, "dot")):
+        ys = [bar.mid if bar and is_late == partial else None for bar, is_late in zip(bars, late, strict=True)]
+        if any(y is not None for y in ys):
+            canvas.plot.add_scatter(y=ys, line={"color": colour, "width": 1.6, "dash": dash}, **same)
+
+
+def _when(x: Any) -> str:
+    return f"{fmt.day(x)} {x:%H:%M:%S}" if isinstance(x, datetime) else f"after {_after(x)}"
+
+
+def _ranged_pieces(xs: Sequence[Any], bars: Sequence[Bar | None]) -> list[list[tuple[Any, Bar]]]:
+    """The unbroken pieces of a line that have a range."""
+    pieces: list[list[tuple[Any, Bar]]] = [[]]
+    for x, bar in zip(xs, bars, strict=True):
+        if bar is None:
+            pieces.append([])
+        else:
+            pieces[-1].append((x, bar))
+    return [piece for piece in pieces if any(bar.low != bar.high for _, bar in piece)]
+
+
+def _add_band(canvas: Canvas, piece: Sequence[tuple[Any, Bar]]) -> None:
+    around = [(x, bar.high) for x, bar in piece] + [(x, bar.low) for x, bar in reversed(piece)]
+    fill = {"fill": "toself", "fillcolor": canvas.palette.pale, "line_width": 0, "mode": "lines", "hoverinfo": "skip"}
+    canvas.plot.add_scatter(x=[x for x, _ in around], y=[y for _, y in around], **fill)
+
+
+def _moment(x: Any) -> datetime:
+    """A day or a moment in UTC, without its zone: Plotly would otherwise shift it to the reader's."""
+    if isinstance(x, datetime):
+        return x.astimezone(UTC).replace(tzinfo=None) if x.tzinfo else x
+    return datetime(x.year, x.month, x.day)  # noqa: DTZ001 - see above
+
+
+def _time_axis(canvas: Canvas) -> None:
+    xs = [x for series in canvas.figure.series for x in series.x]
+    if not xs:
+        return
+    if not isinstance(xs[0], date):  # a datetime is a date as well
+        _duration_axis(canvas, max(xs))
+    elif canvas.figure.kind == "trace":
+        canvas.plot.update_xaxes(tickformat="%H:%M\n%-d %b", nticks=7)
+    else:
+        _day_axis(canvas, min(map(_moment, xs)), max(map(_moment, xs)))
+
+
+def _day_axis(canvas: Canvas, first: datetime, last: datetime) -> None:
+    first = min(first, last - timedelta(days=6))
+    margin = timedelta(hours=14)
+    canvas.plot.update_xaxes(range=[first - margin, last + margin], tickformat="%-d %b\n%Y", nticks=8)
+    if (last - first).days < 8:
+        canvas.plot.update_xaxes(dtick=DAY_MS)
+
+
+def _duration_axis(canvas: Canvas, end_s: float, at_most: int = 6) -> None:
+    ticks = duration_ticks(end_s)
+    ticks = ticks[:: max(1, math.ceil((len(ticks) - 1) / at_most))]
+    labels = [literal(text) for _, text in ticks]
+    canvas.plot.update_layout(margin={"b": 26})  # one line of labels, not two
+    canvas.plot.update_xaxes(range=[0, end_s], tickvals=[value for value, _ in ticks], ticktext=labels, tickangle=0)
+
+
+# Pieces of work.
+
+
+class Span(NamedTuple):
+    """One piece of work, in seconds since the start."""
+
+    name: str
+    depth: int
+    start: float
+    end: float
+
+
+def _draw_spans(canvas: Canvas) -> None:
+    spans = _longest([span for series in canvas.figure.series for span in _spans(series)])
+    left_px = _left_px(spans)
+    for depth in sorted({span.depth for span in spans}):
+        _add_depth(canvas, {row: span for row, span in enumerate(spans) if span.depth == depth}, depth)
+    for row, span in enumerate(spans):
+        indent_px = min(span.depth, MAX_INDENT) * INDENT_PX - left_px
+        canvas.text(literal(span.name, SPAN_LABEL_CHARS), xref="paper", x=0, xanchor="left", y=row, xshift=indent_px)
+        length = literal(fmt.duration(span.end - span.start))
+        canvas.text(length, xref="paper", x=1, xanchor="right", y=row, xshift=RIGHT_PX)
+    margin = {"l": left_px, "t": 4, "r": RIGHT_PX, "b": 30}
+    canvas.plot.update_layout(height=len(spans) * SPAN_ROW_PX + 34, margin=margin)
+    # Three ticks at most: on a phone there is no room for more.
+    _duration_axis(canvas, max((span.end for span in spans), default=0.0) or 1.0, at_most=2)
+    canvas.plot.update_xaxes(showgrid=True)
+    canvas.plot.update_yaxes(visible=False, range=[len(spans) - 0.5, -0.5], rangemode="normal")
+
+
+def _add_depth(canvas: Canvas, rows: dict[int, Span], depth: int) -> None:
+    """The pieces of work of one depth; deeper is paler."""
+    texts = [f"{literal(s.name)}<br>from {_after(s.start)} to {_after(s.end)}" for s in rows.values()]
+    canvas.plot.add_bar(
+        orientation="h",
+        y=list(rows),
+        base=[span.start for span in rows.values()],
+        x=[span.end - span.start for span in rows.values()],
+        width=12 / SPAN_ROW_PX,
+        marker={"color": canvas.hue(0), "opacity": DEPTH_OPACITY[min(depth, 3)], "line": {"width": 0}},
+        **_hover(texts),
+    )
+
+
+def _spans(series: Series) -> list[Span]:
+    rows = zip(series.x, series.mid, series.low, series.high, strict=True)
+    return [Span(str(x), int(mid or 0), low, high) for x, mid, low, high in rows if None not in (low, high)]
+
+
+def _longest(spans: Sequence[Span]) -> list[Span]:
+    """The longest pieces of work, in the order in which they stand."""
+    keep = sorted(range(len(spans)), key=lambda n: spans[n].start - spans[n].end)[:MAX_SPANS]
+    return [spans[n] for n in sorted(keep)]
+
+
+def _left_px(spans: Sequence[Span]) -> int:
+    """The width that the names need, indented."""
+    widths = (
+        min(len(span.name), SPAN_LABEL_CHARS) * PX_PER_CHAR + min(span.depth, MAX_INDENT) * INDENT_PX for span in spans
+    )
+    return round(max(widths, default=0)) + 10
+
+
+def _after(seconds: float) -> str:
+    return literal(fmt.duration(seconds) if seconds else "0")
