@@ -86,7 +86,7 @@ def measure(kind: str, events: int) -> dict[str, Any]:
 
 
 def bare_insert(home: Path) -> float:
-    """The floor: DuckDB reads the same files and keeps every field as it finds it. No checks, no watermark, no roll-ups."""
+    """The floor: DuckDB keeps every field of the same files as it finds it. No checks, no watermark, no roll-ups."""
     start = time.perf_counter()
     with duckdb.connect(str(home / "floor.duckdb")) as con:
         files = f"{home}/journal/*.jsonl"

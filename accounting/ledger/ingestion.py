@@ -24,13 +24,12 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from joulebook.accounting.errors import LedgerBusy, LedgerError
 from joulebook.accounting.ledger import rollup, segments
 from joulebook.accounting.ledger.database import PATIENCE_S, Ledger
 from joulebook.accounting.ledger.journals import JournalFile, is_alive, journal_paths, new_bytes, open_journal
-from joulebook.accounting.ledger.parse import BadLine, Chunk, read, shown
+from joulebook.accounting.ledger.parse import MOST_CHUNKS, BadLine, Chunk, load, shown
 
 BATCH_BYTES = 64 << 20
 Progress = Callable[[int, int], None]  # bytes done, bytes to do
@@ -134,11 +133,9 @@ def _fold_segments(con: duckdb.DuckDBPyConnection, home: Path, tally: Tally) -> 
     for segment in segments.segments(home):
         missing = {key: journal for key, journal in segment.journals.items() if key not in known}
         if missing:
-            events = segments.events_of(home, segment)
-            events = events.filter(pc.is_in(events["owner"], pa.array(list(missing))))
+            segments.load(con, home, segment, list(missing))
             moved = [Move(key, journal["path"], journal["bytes"], True) for key, journal in missing.items()]
-            _fold(con, events, moved, [])
-            tally.added += events.num_rows
+            tally.added += _fold(con, moved, [])
             tally.journals.update(missing)
 
 
@@ -226,7 +223,7 @@ def _batches(marks: list[Watermark]) -> Iterator[list[Part]]:
                 Part(mark, Chunk(mark.file.journal_id, mark.file.path.name, mark.end_byte, data), whole and not alive)
             )
             room -= len(data)
-            if not whole or room <= 0:
+            if not whole or room <= 0 or len(batch) >= MOST_CHUNKS:
                 yield batch
                 batch, room = [], BATCH_BYTES
     if batch:
@@ -237,15 +234,14 @@ def _batches(marks: list[Watermark]) -> Iterator[list[Part]]:
 
 
 def _commit(con: duckdb.DuckDBPyConnection, batch: list[Part], tally: Tally) -> None:
-    events, bad = read(con, [part.chunk for part in batch])
+    bad = load(con, [part.chunk for part in batch])
     bad += [line for part in batch if (line := _unfinished(part))]
     moved = {
         part.chunk.journal_id: Move(part.chunk.journal_id, part.chunk.path, part.end_byte, part.ended) for part in batch
     }
-    _fold(con, events, list(moved.values()), bad)
+    tally.added += _fold(con, list(moved.values()), bad)
     for part in batch:
         part.mark.end_byte = part.end_byte
-    tally.added += events.num_rows
     tally.refused += sum(line.line_count for line in bad)
     tally.journals |= {part.chunk.journal_id for part in batch if part.chunk.data or part.mark.file.problem}
 
@@ -260,19 +256,20 @@ class Move:
     ended: bool
 
 
-def _fold(con: duckdb.DuckDBPyConnection, events: pa.Table, moved: list[Move], bad: list[BadLine]) -> None:
+def _fold(con: duckdb.DuckDBPyConnection, moved: list[Move], bad: list[BadLine]) -> int:
+    """One transaction: what stands in `event`, what was refused, and how far that brings each journal."""
     con.execute("begin")
     try:
-        con.register("event", events)
         _insert_facts(con)
         _insert_quarantine(con, bad)
         _move_watermarks(con, moved, bad)
         rollup.refresh(con)
-        con.unregister("event")
         con.execute("commit")
     except BaseException:
         con.execute("rollback")
         raise
+    row = con.execute("select count(*) from event").fetchone()
+    return int(row[0]) if row else 0
 
 
 def _unfinished(part: Part) -> BadLine | None:

@@ -1,9 +1,12 @@
 """Journal bytes to rows, good lines apart from bad ones.
 
-The fast path reads a whole batch at once. When anything in it is odd, the batch is read again line by line to find
-out which lines, where and why: those are quarantined, and the good ones take the fast path.
+The fast path lets DuckDB read a whole batch at once, and asks whether anything in it is odd. If so, the batch is read
+again line by line to find out which lines, where and why: those are quarantined, and the good ones take the fast path.
 
-    chunks -> read(chunks) -> (one Arrow table of good events, bad lines with file, offset and reason)
+    chunks -> load(con, chunks) -> the temporary view `event` (good events, each with its `owner`) + the bad lines
+
+What a well-formed line is stands in `KINDS` and `FIELDS` (its shape) and in `_meaning` (its sense), and nowhere else.
+Values are kept as they were read and turned into their types where they are used: most lines use few of the fields.
 """
 
 from __future__ import annotations
@@ -11,32 +14,67 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
 import duckdb
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.json as pa_json
 
 from joulebook.accounting.records import METHODS
 
 FORMAT_VERSION = 1
 FUTURE_TOLERANCE_NS = 3_600 * 10**9
+LONGEST_LINE = 16_000_000
+MOST_CHUNKS = 200  # in one batch: each is an open file
 
-_COUNTER = pa.struct([("sensor", pa.string()), ("value", pa.float64()), ("shared", pa.float64())])
-SCHEMA = pa.schema(
-    [(name, pa.string()) for name in (
-        "event", "journal_id", "host", "boot_id", "joulebook", "python", "cpu_model", "previous_id", "sensor", "device",
-        "unit", "method", "boundary", "span_id", "run_id", "parent_id", "name", "project", "command", "error", "kind",
-        "text", "reason")]
-    + [(name, pa.int64()) for name in (
-        "seq", "at_ns", "mono_ns", "version", "pid", "cpus", "exit_code", "lost_events", "open", "from_ns", "to_ns")]
-    + [("amount", pa.float64()), ("ok", pa.bool_()),
-       ("tags", pa.list_(pa.list_(pa.string()))), ("counters", pa.list_(_COUNTER))]
-)  # fmt: skip
+# kind of event -> the fields that it must have, and those that it may have. A field of another kind is passed over.
+_ABOUT = ("span_id", "run_id")
+KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "journal": (("journal_id", "version"),
+                ("host", "pid", "boot_id", "joulebook", "python", "cpus", "cpu_model", "previous_id")),
+    "sensor": (("sensor", "unit", "method", "boundary"), ("device",)),
+    "span_start": ((*_ABOUT, "name"), ("parent_id", "project", "tags", "command", "open", "counters")),
+    "span_end": ((*_ABOUT, "ok"), ("error", "lost_events", "exit_code", "open", "counters")),
+    "reading": ((), ("counters", "open")),
+    "usage": ((*_ABOUT, "kind", "amount", "unit", "method"), ()),
+    "quality": ((*_ABOUT, "kind", "amount"), ()),
+    "note": ((*_ABOUT, "text"), ()),
+    "gap": (("reason",), ("run_id", "sensor", "amount", "from_ns", "to_ns")),
+}  # fmt: skip
+COMMON = ("seq", "at_ns", "mono_ns")
+
+WORD, TEXT, WHOLE, NUMBER, FLAG, TAGS, COUNTERS = "word", "text", "whole", "number", "flag", "tags", "counters"
+FIELDS = {
+    **dict.fromkeys(("event", "span_id", "run_id", "parent_id", "method"), WORD),  # texts out of a known set, or ids
+    **dict.fromkeys(
+        ("journal_id", "host", "boot_id", "joulebook", "python", "cpu_model", "previous_id", "sensor", "device", "unit",
+         "boundary", "name", "project", "command", "error", "kind", "text", "reason"), TEXT),
+    **dict.fromkeys((*COMMON, "version", "pid", "cpus", "exit_code", "lost_events", "open", "from_ns", "to_ns"), WHOLE),
+    "amount": NUMBER, "ok": FLAG, "tags": TAGS, "counters": COUNTERS,
+}  # fmt: skip
+_TYPE = {WORD: "VARCHAR", TEXT: "VARCHAR", WHOLE: "BIGINT", NUMBER: "DOUBLE", FLAG: "BOOLEAN", TAGS: "VARCHAR[][]",
+         COUNTERS: "STRUCT(sensor VARCHAR, value DOUBLE, shared DOUBLE)[]"}  # fmt: skip
+# DuckDB would read "12" as the number 12 and 12 as the text "12". Read as JSON, a value still says what it is.
+_READ_AS = dict.fromkeys((TEXT, WHOLE, NUMBER, FLAG), "JSON") | {
+    WORD: "VARCHAR",
+    TAGS: "VARCHAR[][]",
+    COUNTERS: "STRUCT(sensor VARCHAR, value JSON, shared JSON)[]",
+}
+_WRONG_TYPE = {
+    TEXT: """not starts_with({0}::varchar, '"')""",
+    WHOLE: """starts_with({0}::varchar, '"') or contains({0}::varchar, '.') or {0}::varchar in ('true', 'false')""",
+    NUMBER: """starts_with({0}::varchar, '"') or {0}::varchar in ('true', 'false')""",
+    FLAG: "{0}::varchar not in ('true', 'false')",
+    COUNTERS: """len(list_filter({0}, lambda c: c.sensor is null or c.value is null or c.shared is null
+        or starts_with(c.value::varchar, '"') or starts_with(c.shared::varchar, '"')
+        or try_cast(c.value as double) is null or coalesce(try_cast(c.shared as double), -1) < 0)) > 0""",
+}
+# A JSON text without escapes is what stands between its quotes.
+_AS_TEXT = "case when contains({0}::varchar, '\\') then {0} ->> '$' else ({0}::varchar)[2:-2] end"
+_UNREADABLE = (duckdb.InvalidInputException, duckdb.ConversionException)
 
 
 @dataclass(frozen=True)
@@ -61,162 +99,181 @@ class BadLine:
     line_count: int = 1
 
 
-def read(con: duckdb.DuckDBPyConnection, chunks: list[Chunk]) -> tuple[pa.Table, list[BadLine]]:
-    """The good events of some chunks, each with the `owner` (its journal's id), and the bad lines."""
-    data = b"".join(chunk.data for chunk in chunks)
-    counts = [chunk.data.count(b"\n") for chunk in chunks]
-    table = _parsed(data)
-    if table is not None and table.num_rows == sum(counts):
-        table = _owned(table, chunks, counts)
-        if not _odd_rows(con, table):
-            return table, []
-    return _line_by_line(con, chunks)
-
-
-def _parsed(data: bytes) -> pa.Table | None:
-    """All lines as one table, or None when some line is not an event of the known shape."""
-    if not data:
-        return SCHEMA.empty_table()
-    if not (data.isascii() or _is_utf8(data)):  # what is not UTF-8 must not reach the database
-        return None
-    table = _with_schema(data, _fields_of_sample(data), unexpected="error")
-    return table or _with_schema(data, SCHEMA, unexpected="ignore")
-
-
-def _is_utf8(data: bytes) -> bool:
+def load(con: duckdb.DuckDBPyConnection, chunks: Sequence[Chunk]) -> list[BadLine]:
+    """Fill the temporary view `event` with the good events of some chunks. The bad lines are returned."""
+    lines = sum(chunk.data.count(b"\n") for chunk in chunks)
     try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+        _read(con, chunks)
+        odd = _odd(con)
+    except _UNREADABLE:
+        return _line_by_line(con, chunks)
+    read = con.execute("select count(*) from raw_event").fetchone()
+    return [] if not odd and read == (lines,) else _line_by_line(con, chunks)
 
 
-def _fields_of_sample(data: bytes) -> pa.Schema:
-    """The fields that some lines of a batch use. A field that nobody uses costs as much to parse as one in use."""
-    sample = data[:100_000] + data[-20_000:]
-    return pa.schema([field for field in SCHEMA if f'"{field.name}":'.encode() in sample])
+def make_empty(con: duckdb.DuckDBPyConnection) -> None:
+    """An empty table `sealed_event` with the columns of `event`, and `event` as a view of it."""
+    columns = ", ".join(f"{name} {_TYPE[kind]}" for name, kind in FIELDS.items())
+    con.execute(f"create or replace temp table sealed_event (owner varchar, {columns})")
+    con.execute("create or replace temp view event as select * from sealed_event")
 
 
-def _with_schema(data: bytes, schema: pa.Schema, *, unexpected: str) -> pa.Table | None:
-    """The lines as a table of all fields, parsed with some of them."""
+# The fast path ----------------------------------------------------------------------------------------------------
+
+
+def _read(con: duckdb.DuckDBPyConnection, chunks: Sequence[Chunk]) -> None:
+    """All lines of some chunks as rows of `raw_event`. Raises one of `_UNREADABLE` when some line is no object."""
+    full = [chunk for chunk in chunks if chunk.data] or [Chunk("", "", 0, b"\n")]
+    columns = ", ".join(f"{name}: '{_READ_AS[kind]}'" for name, kind in FIELDS.items())
+    with _as_files([chunk.data for chunk in full]) as paths:
+        owners = ", ".join(f"('{path}', '{chunk.journal_id}')" for path, chunk in zip(paths, full, strict=True))
+        con.execute(f"""
+            create or replace temp table raw_event as
+            select o.owner, raw.* exclude (filename)
+            from read_json({paths}, format = 'newline_delimited', filename = true,
+                           columns = {{{columns}, line_at: 'BIGINT'}}) raw
+            join (values {owners}) o(file, owner) on o.file = raw.filename
+        """)
+    con.execute(f"create or replace temp view event as select owner, {_typed(FIELDS)}, line_at from raw_event")
+
+
+def _typed(names: Iterable[str]) -> str:
+    """Columns of `raw_event` as values of their types."""
+    casts = {
+        name: _AS_TEXT.format(name) if FIELDS[name] == TEXT else f"{name}::{_TYPE[FIELDS[name]]}" for name in names
+    }
+    return ", ".join(f"{cast} as {name}" for name, cast in casts.items())
+
+
+@contextmanager
+def _as_files(pieces: Sequence[bytes]) -> Generator[list[str]]:
+    """Bytes in memory as paths that DuckDB can open."""
+    files = [os.memfd_create("journal") for _ in pieces]
     try:
-        table = pa_json.read_json(
-            io.BytesIO(data),
-            read_options=pa_json.ReadOptions(block_size=max(4 << 20, data.find(b"\n") * 8)),
-            parse_options=pa_json.ParseOptions(explicit_schema=schema, unexpected_field_behavior=unexpected),
-        )
-    except pa.ArrowException:
-        return None
-    named = {name: table[name] for name in table.column_names}
-    return pa.table([named.get(field.name, pa.nulls(table.num_rows, field.type)) for field in SCHEMA], schema=SCHEMA)
+        for file, piece in zip(files, pieces, strict=True):
+            with open(file, "wb", closefd=False) as out:
+                out.write(piece)
+        yield [f"/proc/self/fd/{file}" for file in files]
+    finally:
+        for file in files:
+            os.close(file)
 
 
-def _owned(table: pa.Table, chunks: list[Chunk], counts: list[int]) -> pa.Table:
-    ends: list[int] = []
-    for count in counts:
-        ends.append((ends[-1] if ends else 0) + count)
-    runs = [(end, at) for at, (end, count) in enumerate(zip(ends, counts, strict=True)) if count]
-    if not runs:
-        return table.append_column("owner", pa.array([], pa.string()))
-    codes = pa.RunEndEncodedArray.from_arrays([end for end, _ in runs], pa.array([at for _, at in runs], pa.int32()))
-    owners = pa.array([chunk.journal_id for chunk in chunks], pa.string())
-    return table.append_column("owner", pa.DictionaryArray.from_arrays(pc.run_end_decode(codes), owners))
-
-
-_NEEDS = {
-    "journal": (("journal_id",), ("version",)),
-    "sensor": (("sensor", "unit", "method", "boundary"), ()),
-    "span_start": (("name",), ()),
-    "span_end": ((), ("ok",)),
-    "reading": ((), ()),
-    "usage": (("kind", "unit", "method"), ("amount",)),
-    "quality": (("kind",), ("amount",)),
-    "note": (("text",), ()),
-    "gap": (("reason",), ()),
-}
-_UUIDS = ("span_id", "run_id")
-_ODD_COUNTER = """c.sensor is null or c.value is null or c.shared is null
-    or not isfinite(c.value) or not isfinite(c.shared) or c.shared < 0"""
+def _odd(con: duckdb.DuckDBPyConnection) -> list[tuple[int | None, str]]:
+    """The rows of `raw_event` that cannot be used, and why; where they stand, if they were numbered."""
+    return con.execute(_ODD_SQL, {"limit": time.time_ns() + FUTURE_TOLERANCE_NS}).fetchall()
 
 
 def _odd_sql() -> str:
-    """Why a row cannot be used, as SQL. The one place that says what a good event is."""
-    listed = ", ".join(f"'{kind}'" for kind in _NEEDS)
-    methods = ", ".join(f"'{method}'" for method in METHODS)
-    odd = [
-        ("event is null", "no event kind"),
-        (f"event not in ({listed})", "unknown event kind"),
-        ("seq is null or seq < 0", "no sequence number"),
-        ("at_ns is null or at_ns < 0", "no time"),
-        ("mono_ns is null or mono_ns < 0", "no monotonic time"),
-        ("at_ns > $limit", "the time lies in the future"),
-        (f"event = 'journal' and version <> {FORMAT_VERSION}",
-         f"unknown format version; this joulebook reads {FORMAT_VERSION}"),
-        ("event = 'journal' and (seq <> 0 or journal_id is distinct from owner)",
-         "a journal header in the middle of a journal"),
-        ("amount is not null and not isfinite(amount)", "the amount is not finite"),
-        ("amount < 0 and event = 'usage'", "the amount is negative"),
-        (f"method not in ({methods})", "unknown method"),
-        ("unit not in ('J', 's') and event = 'sensor'", "a counter must count J or s"),
-        (f"len(list_filter(counters, lambda c: {_ODD_COUNTER})) > 0", "a counter is not a number"),
-        ("len(list_filter(tags, lambda t: len(t) <> 2)) > 0", "a tag is not a pair"),
+    kinds = [_odd_of(kind) for kind in KINDS]
+    unknown = f"""select line_at, case when event is null then 'no event kind' else 'unknown event kind' end as reason
+        from raw_event where event is null or event not in ({_listed(KINDS)})"""
+    return " union all ".join([*kinds, unknown])
+
+
+def _odd_of(kind: str) -> str:
+    """The odd rows of one kind: shapes first, then what they mean."""
+    needs, may = KINDS[kind]
+    fields = (*COMMON, *needs, *may)
+    tests = [(f"{name} is null", f"no {name}") for name in (*COMMON, *needs)]
+    tests += [
+        (_WRONG_TYPE[FIELDS[name]].format(name), f"wrong type: {name}")
+        for name in fields
+        if FIELDS[name] in _WRONG_TYPE
+    ]
+    tests += _meaning(kind, fields)
+    cases = " ".join(f"when {test} then '{reason}'" for test, reason in tests)
+    return f"""select * from (select line_at, case {cases} end as reason from raw_event where event = '{kind}')
+        where reason is not null"""
+
+
+def _meaning(kind: str, fields: Sequence[str]) -> list[tuple[str, str]]:
+    """What the values of a kind must mean, as SQL tests that find those that do not."""
+    tests = [(f"{name}::bigint < 0", f"{name} is negative") for name in COMMON]
+    tests += [("at_ns::bigint > $limit", "the time lies in the future")]
+    tests += [
+        (f"{name} is not null and try_cast({name} as uuid) is null", f"no valid {name}")
+        for name in ("span_id", "run_id", "parent_id") if name in fields
     ]  # fmt: skip
-    for kind, (texts, numbers) in _NEEDS.items():
-        odd += [(f"event = '{kind}' and {name} is null", f"no {name}") for name in (*texts, *numbers)]
-    ids = "event in ('span_start', 'span_end', 'usage', 'quality', 'note')"
-    odd += [(f"{ids} and try_cast({name} as uuid) is null", f"no valid {name}") for name in _UUIDS]
-    odd += [("parent_id is not null and try_cast(parent_id as uuid) is null", "no valid parent_id")]
-    cases = "\n".join(f"when {test} then '{reason}'" for test, reason in odd)
-    numbered = f"select row_number() over () - 1 as at, case {cases} end as reason from parsed"
-    return f"select * from ({numbered}) where reason is not null"
+    if "method" in fields:
+        tests += [(f"method not in ({_listed(METHODS)})", "unknown method")]
+    if "amount" in fields:
+        tests += [("not isfinite(amount::double)", "the amount is not finite")]
+    if "tags" in fields:
+        tests += [("len(list_filter(tags, lambda t: len(t) <> 2)) > 0", "a tag is not a pair")]
+    return tests + _MEANING.get(kind, [])
 
 
-def _odd_rows(con: duckdb.DuckDBPyConnection, table: pa.Table) -> dict[int, str]:
-    con.register("parsed", table)
-    try:
-        found = con.execute(_odd_sql(), {"limit": time.time_ns() + FUTURE_TOLERANCE_NS}).fetchall()
-    finally:
-        con.unregister("parsed")
-    return {int(at): reason for at, reason in found}
+_MEANING = {
+    "journal": [
+        (f"version::bigint <> {FORMAT_VERSION}", f"unknown format version; this joulebook reads {FORMAT_VERSION}"),
+        ("seq::bigint <> 0 or (journal_id ->> '$') <> owner", "a journal header in the middle of a journal"),
+    ],
+    "sensor": [("(unit ->> '$') not in ('J', 's')", "a counter must count J or s")],
+    "usage": [("amount::double < 0", "the amount is negative")],
+}
 
 
-def _line_by_line(con: duckdb.DuckDBPyConnection, chunks: list[Chunk]) -> tuple[pa.Table, list[BadLine]]:
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+_ODD_SQL = _odd_sql()
+
+
+# Line by line -----------------------------------------------------------------------------------------------------
+
+
+def _line_by_line(con: duckdb.DuckDBPyConnection, chunks: Sequence[Chunk]) -> list[BadLine]:
     good: list[Chunk] = []
     bad: list[BadLine] = []
+    for line in _lines(chunks):
+        reason = why_malformed(line.data)
+        if reason:
+            bad.append(_bad(line, reason))
+        else:
+            good.append(line)
+    good, refused = _readable(con, good)
+    bad += [_bad(line, "not an event of the known shape") for line in refused]
+    _read(con, _numbered(good))
+    odd = _odd(con)
+    con.execute("delete from raw_event where line_at in (select unnest(?))", [[at for at, _ in odd]])
+    return bad + [_bad(good[at], reason) for at, reason in odd if at is not None]
+
+
+def _lines(chunks: Sequence[Chunk]) -> Generator[Chunk]:
     for chunk in chunks:
         at = chunk.start_byte
         for line in io.BytesIO(chunk.data):  # splits at \n alone
-            reason = why_malformed(line)
-            if reason:
-                bad.append(_bad(chunk, at, line, reason))
-            else:
-                good.append(Chunk(chunk.journal_id, chunk.path, at, line))
+            yield Chunk(chunk.journal_id, chunk.path, at, line)
             at += len(line)
-    table = _owned(_table_of(good, bad), good, [1] * len(good))
-    odd = _odd_rows(con, table)
-    bad += [_bad(good[at], good[at].start_byte, good[at].data, reason) for at, reason in odd.items()]
-    keep = [at for at in range(len(good)) if at not in odd]
-    return table.take(pa.array(keep, pa.int64())), bad
 
 
-def _table_of(good: list[Chunk], bad: list[BadLine]) -> pa.Table:
-    """One row per good line. A line that only Arrow refuses leaves `good` for `bad`."""
-    table = _parsed(b"".join(line.data for line in good))
-    if table is not None and table.num_rows == len(good):
-        return table
-    kept: list[tuple[Chunk, pa.Table]] = []
-    for line in good:
-        row = _parsed(line.data)
-        if row is not None and row.num_rows == 1:
-            kept.append((line, row))
-        else:
-            bad.append(_bad(line, line.start_byte, line.data, "not an event of the known shape"))
-    good[:] = [line for line, _ in kept]
-    return pa.concat_tables([SCHEMA.empty_table(), *(row for _, row in kept)])
+def _numbered(lines: Sequence[Chunk]) -> list[Chunk]:
+    """One chunk for each journal, in which every line says where it stands in `lines`."""
+    parts: dict[str, list[bytes]] = {}
+    for at, line in enumerate(lines):
+        rest = line.data.lstrip()[1:].lstrip()
+        comma = b"" if rest.startswith(b"}") else b","
+        parts.setdefault(line.journal_id, []).append(b'{"line_at":%d%s%s' % (at, comma, rest))
+    return [Chunk(journal_id, "", 0, b"".join(part)) for journal_id, part in parts.items()]
 
 
-def _bad(chunk: Chunk, at: int, line: bytes, reason: str) -> BadLine:
-    return BadLine(chunk.journal_id, chunk.path, at, reason, shown(line))
+def _readable(con: duckdb.DuckDBPyConnection, lines: list[Chunk]) -> tuple[list[Chunk], list[Chunk]]:
+    """The lines that DuckDB can read, and the few that only it refuses: found by halving."""
+    try:
+        _read(con, _numbered(lines))
+    except _UNREADABLE:
+        if len(lines) == 1:
+            return [], lines
+        middle = len(lines) // 2
+        left, right = _readable(con, lines[:middle]), _readable(con, lines[middle:])
+        return left[0] + right[0], left[1] + right[1]
+    return lines, []
+
+
+def _bad(line: Chunk, reason: str) -> BadLine:
+    return BadLine(line.journal_id, line.path, line.start_byte, reason, shown(line.data))
 
 
 def shown(data: bytes) -> str:
@@ -224,7 +281,7 @@ def shown(data: bytes) -> str:
     return data[:2000].rstrip(b"\n").decode("utf-8", "backslashreplace").replace("\0", "\\0")
 
 
-def _is_int(value: object) -> bool:
+def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
 
 
@@ -234,6 +291,10 @@ def _is_number(value: object) -> bool:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and not any(0xD800 <= ord(c) <= 0xDFFF for c in value)
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
 
 
 def _all_in(value: object, check: Callable[[object], bool]) -> bool:
@@ -255,28 +316,36 @@ def _is_counter(entry: object) -> bool:
     return all(_is_text(value) if name == "sensor" else _is_number(value) for name, value in values.items())
 
 
-_CHECKS: dict[Any, tuple[Callable[[object], bool], str]] = {
-    pa.string(): (_is_text, "text"),
-    pa.int64(): (_is_int, "a whole number"),
-    pa.float64(): (_is_number, "a number"),
-    pa.bool_(): (lambda value: isinstance(value, bool), "true or false"),
+_CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
+    WORD: (_is_text, "text"),
+    TEXT: (_is_text, "text"),
+    WHOLE: (_is_whole, "a whole number"),
+    NUMBER: (_is_number, "a number"),
+    FLAG: (_is_flag, "true or false"),
+    TAGS: (_is_tags, "a list of pairs"),
+    COUNTERS: (_is_counters, "a list of counters"),
 }
-_SPECIAL = {"tags": (_is_tags, "a list of pairs"), "counters": (_is_counters, "a list of counters")}
-_CHECK_OF = {field.name: _SPECIAL.get(field.name) or _CHECKS[field.type] for field in SCHEMA}
 
 
 def why_malformed(line: bytes) -> str | None:
-    """What is wrong with the shape of a line, or None. What its values mean is `_odd_sql`'s business."""
+    """What is wrong with the shape of a line, or None. What its values mean is `_meaning`'s business."""
     if not line.endswith(b"\n"):
         return "torn: the line does not end"
+    if len(line) > LONGEST_LINE:
+        return f"longer than {LONGEST_LINE:,} bytes"
     try:
         event: Any = json.loads(line)
     except (ValueError, RecursionError):
         return "torn: not a JSON object"
     if not isinstance(event, dict):
         return "not a JSON object"
-    for name, value in cast("dict[str, object]", event).items():
-        check = _CHECK_OF.get(name)
-        if check and value is not None and not check[0](value):
-            return f"wrong type: {name} is not {check[1]}"
+    for name, value in _fields_of(cast("dict[str, object]", event)).items():
+        if value is not None and not _CHECKS[FIELDS[name]][0](value):
+            return f"wrong type: {name} is not {_CHECKS[FIELDS[name]][1]}"
     return None
+
+
+def _fields_of(event: dict[str, object]) -> dict[str, object]:
+    """The fields of an event that its kind uses."""
+    needs, may = KINDS.get(str(event.get("event")), ((), ()))
+    return {name: event[name] for name in ("event", *COMMON, *needs, *may) if name in event}

@@ -12,18 +12,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from joulebook.accounting.home import journal_dir
-from joulebook.accounting.ledger.parse import SCHEMA, Chunk, read
+from joulebook.accounting.ledger import parse
+from joulebook.accounting.ledger.parse import MOST_CHUNKS, Chunk, make_empty
 from joulebook.accounting.records import uuid7
 
 SEGMENT_BYTES = 64 << 20
@@ -54,11 +53,16 @@ def sealed_journals(home: Path) -> set[str]:
     return {journal_id for segment in segments(home) for journal_id in segment.journals}
 
 
-def events_of(home: Path, segment: Segment) -> pa.Table:
-    """The events of a segment, with the `owner` of each, as the parser gives them."""
-    schema = SCHEMA.append(pa.field("owner", pa.string()))
-    tables = [pq.ParquetFile(parquet_dir(home) / name).read().cast(schema) for name in segment.files]
-    return pa.concat_tables([schema.empty_table(), *tables])
+def load(con: duckdb.DuckDBPyConnection, home: Path, segment: Segment, journal_ids: Sequence[str]) -> None:
+    """Fill the temporary view `event` with the events of some journals of a segment, as the parser gives them."""
+    make_empty(con)
+    files = [str(parquet_dir(home) / name) for name in segment.files]
+    con.execute(
+        """insert into sealed_event by name
+           select * from read_parquet(?, union_by_name = true, hive_partitioning = false)
+           where owner in (select unnest(?))""",
+        [files, list(journal_ids)],
+    )
 
 
 def seal(home: Path, con: duckdb.DuckDBPyConnection, *, force: bool = False) -> int:
@@ -93,7 +97,7 @@ def _groups(journals: list[tuple[str, Path, int]]) -> Iterator[list[tuple[str, P
     group: list[tuple[str, Path, int]] = []
     for journal in journals:
         group.append(journal)
-        if sum(end for _, _, end in group) >= SEGMENT_BYTES:
+        if sum(end for _, _, end in group) >= SEGMENT_BYTES or len(group) >= MOST_CHUNKS:
             yield group
             group = []
     if group:
@@ -102,26 +106,27 @@ def _groups(journals: list[tuple[str, Path, int]]) -> Iterator[list[tuple[str, P
 
 def _write_segment(home: Path, con: duckdb.DuckDBPyConnection, group: list[tuple[str, Path, int]]) -> None:
     segment_id = uuid7()
-    events, _ = read(con, [Chunk(journal_id, path.name, 0, path.read_bytes()) for journal_id, path, _ in group])
+    parse.load(con, [Chunk(journal_id, path.name, 0, path.read_bytes()) for journal_id, path, _ in group])
     draft = parquet_dir(home) / f"_draft-{segment_id}"
     draft.mkdir(parents=True)
-    _write_parquet(events, draft, segment_id)
+    _write_parquet(con, draft, segment_id)
     files = [_settled(part, draft, parquet_dir(home)) for part in sorted(draft.rglob("*.parquet"))]
     shutil.rmtree(draft)
     journals = {journal_id: {"path": path.name, "bytes": end} for journal_id, path, end in group}
-    _write_manifest(home, segment_id, {"journals": journals, "files": files, "events": events.num_rows})
+    _write_manifest(home, segment_id, {"journals": journals, "files": files})
 
 
-def _write_parquet(events: pa.Table, folder: Path, segment_id: str) -> None:
-    with duckdb.connect(":memory:") as con:
-        con.execute("set threads = 1")  # one file per fact and day
-        con.register("event_table", events)
+def _write_parquet(con: duckdb.DuckDBPyConnection, folder: Path, segment_id: str) -> None:
+    con.execute("set threads = 1")  # one file per fact and day
+    try:
         con.execute(
-            "copy (select *, event as fact, strftime(make_timestamp(at_ns // 1000), '%Y-%m-%d') as day from event_table"
-            f" order by owner, run_id, seq) to '{_quoted(folder)}'"
-            " (format parquet, compression zstd, partition_by (fact, day), overwrite_or_ignore,"
+            "copy (select * exclude (line_at), event as fact,"
+            " strftime(make_timestamp(at_ns // 1000), '%Y-%m-%d') as day from event order by owner, run_id, seq)"
+            f" to '{_quoted(folder)}' (format parquet, compression zstd, partition_by (fact, day), overwrite_or_ignore,"
             f" filename_pattern 'part-{segment_id}_{{i}}')"
         )
+    finally:
+        con.execute("reset threads")
 
 
 def _quoted(path: Path) -> str:
