@@ -132,6 +132,8 @@ def _signals_held() -> Iterator[set[int]]:
     try:
         yield mask
     finally:
+        while signal.sigtimedwait(PASSED_ON, 0):  # they were for the command, and it has ended
+            pass
         signal.signal(signal.SIGCHLD, before)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 

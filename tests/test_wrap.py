@@ -100,18 +100,18 @@ def test_a_command_that_cannot_be_started(home, tmp_path, command, code, sentenc
     assert sentence == f"joulebook: {command}: {end['error']}\n"
 
 
-# Says each signal that comes, in the order it comes, and ends at SIGTERM.
+# Says each signal that comes, and ends when it reads a line. It asks for them: a handler may sleep over one.
 LISTENER = """
-import os, signal, sys
-def say(number, frame):
-    os.write(1, f"{signal.Signals(number).name}\\n".encode())
-for name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTERM"):
-    signal.signal(getattr(signal, name), say)
+import os, select, signal
+asked = [signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM]
+signal.pthread_sigmask(signal.SIG_BLOCK, asked)
 os.write(1, b"ready\\n")
-for line in sys.stdin:
-    os.write(1, line.encode())
-    if line == "end\\n":
-        raise SystemExit(5)
+while not select.select([0], [], [], 0)[0]:
+    caught = signal.sigtimedwait(asked, 0.02)
+    if caught:
+        os.write(1, f"{signal.Signals(caught.si_signo).name}\\n".encode())
+os.write(1, os.read(0, 100))
+raise SystemExit(5)
 """
 
 
