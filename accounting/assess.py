@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from joulebook.accounting.carbon import operational_carbon_g
@@ -45,7 +46,7 @@ KINDS = {
 ENDS = ("low", "mid", "high")
 
 # category -> (unit, the factors behind it besides those of the energy itself)
-CATEGORIES = {
+CATEGORIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "it_energy_j": ("J", ()),
     "facility_energy_j": ("J", ("pue",)),
     "carbon_g": ("g", ("pue", "carbon_intensity")),
@@ -116,7 +117,7 @@ def timeline(site: Site, factors: FactorSet, start: date, end: date) -> list[InF
     """The factors of a site over [start, end), one piece for each stretch in which none of them changes."""
     cuts = [start, *(day for day in factors.edges() if start < day < end), end]
     pieces: list[InForce] = []
-    for begin, until in zip(cuts, cuts[1:], strict=False):
+    for begin, until in pairwise(cuts):
         matches = factors_in_force(site, factors, begin).matches
         if pieces and pieces[-1].matches == matches:
             pieces[-1] = InForce(pieces[-1].start, until, matches)
@@ -130,7 +131,8 @@ def impacts(it_energy: Estimate, in_force: InForce) -> list[Impact]:
     assert it_energy.low is not None and it_energy.mid is not None and it_energy.high is not None  # noqa: S101, PT018
     energies = (it_energy.low, it_energy.mid, it_energy.high)
     worked = [
-        impact_amounts(energy, {kind: in_force.range_of(kind)[end] for kind in KINDS}) for end, energy in enumerate(energies)
+        impact_amounts(energy, {kind: in_force.range_of(kind)[end] for kind in KINDS})
+        for end, energy in enumerate(energies)
     ]
     return [
         Impact(

@@ -147,7 +147,9 @@ def _row(kind: str, line: int, cells: dict[str, str]) -> Factor:
     except (ValueError, TypeError, KeyError) as error:
         raise FactorError(f"factor table {kind}, line {line}: {error}") from error
     if not (0 <= low <= value <= high and math.isfinite(high)):
-        raise FactorError(f"factor table {kind}, line {line}: low ≤ value ≤ high does not hold ({low}, {value}, {high})")
+        raise FactorError(
+            f"factor table {kind}, line {line}: low ≤ value ≤ high does not hold ({low}, {value}, {high})"
+        )
     missing = [name for name in COLUMNS if name != "valid_to" and not cells[name]]
     if missing or days["valid_from"] is None:
         raise FactorError(f"factor table {kind}, line {line}: {', '.join(missing)} missing; every fact has a source")

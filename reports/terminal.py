@@ -113,7 +113,7 @@ def _cell(column: Column, value: Any, scale: tuple[str, float] | None) -> Text:
 
 def _estimate(value: Estimate, scale: tuple[str, float] | None) -> Text:
     if value.mid is None or value.low is None or value.high is None:
-        return Text(MISSING, "dim")
+        return Text(f"{MISSING}  {value.reason or ''}" if scale is None else MISSING, "dim")
     if scale is None:
         return Text(amount(value.mid, value.unit)) + Text(f"  {span_of(value)}", "dim")
     size = scale[1]

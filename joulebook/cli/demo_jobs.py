@@ -10,8 +10,8 @@ from typing import Any
 
 from joulebook import track
 
-EPOCHS = 250
-TREES = 250
+EPOCHS = 150
+TREES = 100
 
 
 def digits() -> None:

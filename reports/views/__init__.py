@@ -5,7 +5,11 @@
     summary                        totals by project, day, name or host
     report                         a period, for paper
     factors                        what the numbers rest on
+
+A drawer needs no more than the View.
 """
+
+from __future__ import annotations
 
 from joulebook.reports.views.common import Period, freshness, period_of, projects
 from joulebook.reports.views.factors import factors

@@ -108,7 +108,7 @@ def standing_notes(assess: Assessor, methods: Iterable[str]) -> tuple[str, ...]:
     if assess.site.region == "WORLD":
         notes.append(
             "This home has no region: world averages stand in, with the world's range. "
-            "Say where the machine stands with `joulebook init --region`."
+            "Say where the machine stands: joulebook init --region FR."
         )
     notes.append("Carbon is location-based and operational: manufacture, and what APIs used elsewhere, are not in it.")
     return tuple(notes)
@@ -129,7 +129,9 @@ def of_project(project: str | None) -> str:
 
 
 def projects(ledger: Ledger) -> list[str]:
-    rows = ledger.rows("select distinct coalesce(project, '(no project)') as p from span where parent_id is null order by p")
+    rows = ledger.rows(
+        "select distinct coalesce(project, '(no project)') as p from span where parent_id is null order by p"
+    )
     return [row["p"] for row in rows]
 
 
@@ -138,5 +140,3 @@ def freshness(ledger: Ledger) -> str:
     last = ledger.rows("select max(last_event_at_utc) as at from journal")[0]["at"]
     through = f"Data through {moment(last)} UTC" if last else "No data yet"
     return f"{through} · factors {load().set_id}"
-
-

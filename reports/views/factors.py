@@ -40,9 +40,11 @@ def factors(site: Site, kind: str | None = None, region: str | None = None) -> V
         chosen = [row for row in known.rows if kind in (None, row.kind) and place in (None, row.region.upper())]
         rows = [factor_row(row, "") for row in chosen]
         title = "Factors"
-    columns = tuple(column for column in COLUMNS if column.key != "match" or kind is None and region is None)
+    columns = tuple(column for column in COLUMNS if column.key != "match" or (kind is None and region is None))
     sentence = f"{len(rows)} of {len(known.rows)} rows; factor set {known.set_id}."
-    return View("factors", title, sentence, columns=columns, rows=tuple(rows), empty="No factor fits: see `joulebook factors`.")
+    return View(
+        "factors", title, sentence, columns=columns, rows=tuple(rows), empty="No factor fits: see `joulebook factors`."
+    )
 
 
 def factor_row(factor: Factor, match: str) -> dict[str, Any]:

@@ -22,5 +22,9 @@ def report(ledger: Ledger, period: Period, project: str | None = None) -> View:
         return replace(whole, key="report", title=title)
     tables = (summary(ledger, period, "name", project), summary(ledger, period, "host", project))
     listed = runs(ledger, period, project, MOST_RUNS)
-    parts = (*whole.parts, *(replace(table, sentence="", notes=(), factors=()) for table in tables), replace(listed, notes=(), factors=()))
+    parts = (
+        *whole.parts,
+        *(replace(table, sentence="", notes=(), factors=()) for table in tables),
+        replace(listed, notes=(), factors=()),
+    )
     return replace(whole, key="report", title=title, parts=parts)

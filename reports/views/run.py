@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -24,7 +24,6 @@ from joulebook.accounting.records import METHODS, Estimate, exactly, unknown
 from joulebook.reports.format import amount, duration, mid_of, scale_for
 from joulebook.reports.view import Column, Figure, Series, View
 from joulebook.reports.views.common import (
-
     assess_period,
     aware,
     factor_uses,
@@ -50,7 +49,10 @@ def find_run(ledger: Ledger, text: str) -> str:
     if text == "last":
         found = ledger.rows(sql + "order by started_at_utc desc, span_id desc limit 1")
     else:
-        found = ledger.rows(sql + "and (starts_with(span_id::varchar, lower(?)) or ends_with(span_id::varchar, lower(?))) limit 9", (text, text))
+        found = ledger.rows(
+            sql + "and (starts_with(span_id::varchar, lower(?)) or ends_with(span_id::varchar, lower(?))) limit 9",
+            (text, text),
+        )
     if not found:
         raise NotFound(f"no run {text!r} in {ledger.path}: `joulebook runs` lists them")
     if len(found) > 1:
@@ -119,12 +121,12 @@ _POWER_SQL = """
         window w as (partition by r.sensor order by r.mono_ns)
     ), bucket as (
         select sensor, unit, boundary, min(read_at_utc) as read_at_utc, sum(amount) as amount, sum(seconds) as seconds,
-               max(mono_ns - start_mono_ns) / 1e9 - sum(seconds) / 2 as at_s, ntile  -- the middle of the time it is the mean of
+               max(mono_ns - start_mono_ns) / 1e9 as at_s, ntile
         from (select *, ntile({points}) over (partition by sensor order by mono_ns) as ntile
               from mine where seconds > {shortest})
         group by sensor, unit, boundary, ntile
     )
-    select at_s, sum({low}) as low, sum({mid}) as mid, sum({high}) as high
+    select at_s, max(seconds) as seconds, sum({low}) as low, sum({mid}) as mid, sum({high}) as high
     from (select b.*, f.* from bucket b join in_force f on b.read_at_utc >= f.start_utc and b.read_at_utc < f.end_utc)
     group by at_s order by at_s
 """
@@ -138,7 +140,9 @@ def _power(assess: Assessor, facts: Mapping[str, Any]) -> View:
     found = assess.ledger.rows(sql, (facts["run_id"],), {"in_force": in_force_table(assess.pieces)})
     columns = (Column("at_s", "Since start", "duration", "s"), Column("power_w", "Power", "estimate", "W"))
     method = METHODS[facts["method_rank"]] if facts["method_rank"] is not None else "unknown"
-    rows = tuple({"at_s": row["at_s"], "power_w": Estimate(row["low"], row["mid"], row["high"], "W", method)} for row in found)
+    rows = tuple(
+        {"at_s": row["at_s"], "power_w": Estimate(row["low"], row["mid"], row["high"], "W", method)} for row in found
+    )
     view = View("power", "Power over time", columns=columns, rows=rows)
     if not rows:
         return view
@@ -149,9 +153,14 @@ def _power(assess: Assessor, facts: Mapping[str, Any]) -> View:
         f"IT power over {duration(facts['duration_s'])}: about {amount(mean, 'W', scale)} on average, "
         f"at most {amount(peak['mid'], 'W', scale)} at {duration(peak['at_s'])}."
     )
-    series = Series("IT power", *(tuple(row[key] for row in found) for key in ("at_s", "mid", "low", "high")))
+    x = tuple(at for row in found for at in (row["at_s"] - row["seconds"], row["at_s"]))  # a mean holds for a while
+    series = Series("IT power", x, *(_twice(row[end] for row in found) for end in ("mid", "low", "high")))
     figure = Figure("trace", "Power over time", "W", (series,), alt)
     return View("power", "Power over time", columns=columns, rows=rows, figure=figure)
+
+
+def _twice(values: Iterable[float]) -> tuple[float, ...]:
+    return tuple(value for value in values for _ in range(2))
 
 
 # Spans ------------------------------------------------------------------------------------------------------------
@@ -178,7 +187,8 @@ _SPANS_SQL = """
               join in_force f on m.started_at_utc >= f.start_utc and m.started_at_utc < f.end_utc)
         group by span_id
     )
-    select m.span_id, m.name, m.state, m.error, m.depth, m.started_at_utc, epoch_us(m.started_at_utc - root.started_at_utc) / 1e6 as at_s,
+    select m.span_id, m.name, m.state, m.error, m.depth, m.started_at_utc,
+           epoch_us(m.started_at_utc - root.started_at_utc) / 1e6 as at_s,
            coalesce((m.end_mono_ns - m.start_mono_ns) / 1e9, epoch_us(m.seen_until_utc - m.started_at_utc) / 1e6) as duration_s,
            e.low, e.mid, e.high, e.method_rank
     from mine m join mine root on root.span_id = $run::uuid left join energy e on e.span_id = m.span_id
@@ -187,7 +197,9 @@ _SPANS_SQL = """
 
 
 def _spans(assess: Assessor, run_id: str) -> View:
-    sql = _SPANS_SQL.format(rank=METHOD_RANK_SQL, **{end: energy_sql(end) for end in ENDS}).replace("$run", f"'{run_id}'")
+    sql = _SPANS_SQL.format(rank=METHOD_RANK_SQL, **{end: energy_sql(end) for end in ENDS}).replace(
+        "$run", f"'{run_id}'"
+    )
     found = assess.ledger.rows(sql, (), {"in_force": in_force_table(assess.pieces)})
     shown = _largest(found, MOST_SPANS)
     rows = tuple(
@@ -280,7 +292,7 @@ def _device_row(facts: Mapping[str, Any]) -> dict[str, Any]:
         else exactly(measured, "J", "measured")
     )
     return {"category": "device_energy_j", "label": "Energy, device", "amount": estimate, "method": estimate.method,
-            "match": "–", "factor_ids": estimate.reason or ""}  # fmt: skip
+            "match": "–", "factor_ids": ""}  # fmt: skip
 
 
 def _usage(ledger: Ledger, run_id: str) -> View:
@@ -312,7 +324,11 @@ def _notes(ledger: Ledger, run_id: str) -> View:
 
 
 def _gaps(gaps: Sequence[Mapping[str, Any]]) -> View:
-    columns = (Column("reason", "What is missing"), Column("from", "From, UTC", "time"), Column("to", "To, UTC", "time"))
+    columns = (
+        Column("reason", "What is missing"),
+        Column("from", "From, UTC", "time"),
+        Column("to", "To, UTC", "time"),
+    )
     notes = ("At most one sampling interval of energy is missing where a run ended without a word.",)
     return View("gaps", "Gaps", columns=columns, rows=tuple(gaps), notes=notes)
 
@@ -330,5 +346,3 @@ def _about(facts: Mapping[str, Any]) -> View:
     }
     rows = tuple({"what": what, "value": str(value)} for what, value in pairs.items() if value is not None)
     return View("about", "About this run", columns=(Column("what", ""), Column("value", "")), rows=rows)
-
-

@@ -110,7 +110,13 @@ def gaps_of(ledger: Ledger, rows: Sequence[Mapping[str, Any]]) -> defaultdict[st
     for row in rows:
         if row["state"] == "lost":
             noted[row["run_id"]].append(
-                {"reason": "ended without a word", "sensor": None, "from": aware(row["seen_until_utc"]), "to": None, "amount": None}
+                {
+                    "reason": "ended without a word",
+                    "sensor": None,
+                    "from": aware(row["seen_until_utc"]),
+                    "to": None,
+                    "amount": None,
+                }
             )
     return noted
 
