@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import shutil
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
@@ -49,23 +50,33 @@ def made(home: Path) -> Made:
     return Made(home, journal.write(), run, child)
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
+    """Both ledgers, made once: each test breaks a copy."""
+    homes = {name: tmp_path_factory.mktemp(name) for name in ("sealed", "unsealed")}
+    ingest(homes["unsealed"])  # with today's sealing done, a journal that comes later stays
+    ledgers = {name: made(home) for name, home in homes.items()}
+    for ledger in ledgers.values():
+        ingest(ledger.home)
+    assert [ledger.journal.exists() for ledger in ledgers.values()] == [False, True]
+    return ledgers
+
+
+def copied(original: Made, home: Path) -> Made:
+    shutil.copytree(original.home, home)
+    return replace(original, home=home, journal=home / "journal" / original.journal.name)
+
+
 @pytest.fixture
-def sealed(home: Path) -> Made:
+def sealed(once: dict[str, Made], home: Path) -> Made:
     """Ingested and sealed to Parquet, so that the journal itself is gone."""
-    ledger = made(home)
-    ingest(home)
-    assert not ledger.journal.exists()
-    return ledger
+    return copied(once["sealed"], home)
 
 
 @pytest.fixture
-def unsealed(home: Path) -> Made:
-    """Ingested, with the journal still there: today's sealing had been done before it came."""
-    ingest(home)
-    ledger = made(home)
-    ingest(home)
-    assert ledger.journal.exists()
-    return ledger
+def unsealed(once: dict[str, Made], home: Path) -> Made:
+    """Ingested, with the journal still there."""
+    return copied(once["unsealed"], home)
 
 
 def test_a_sound_ledger_passes_and_is_not_touched(unsealed: Made) -> None:

@@ -279,20 +279,17 @@ def test_a_period_is_named_by_its_first_and_last_day() -> None:
     assert period_of(None, FIRST).label == "All time to 31 Dec 2025"
 
 
-@pytest.mark.parametrize(
-    ("project", "names"), [("search", ["a"]), ("(no project)", ["b"]), (None, ["b", "a"]), ("none", [])]
-)
-def test_one_project_only(home: Path, project: str | None, names: list[str]) -> None:
+def test_one_project_only(home: Path) -> None:
+    """`a` of project search used 3600 J, `b` of none 7200 J."""
     job(home, 0, name="a", project="search")
     job(home, HOUR, 2 * WH_CPU_S, name="b")
     ledger = told(home)
-    assert [row["name"] for row in views.runs(ledger, period_of(), project).rows] == names
-    assert [row["name"] for row in views.summary(ledger, period_of(), "name", project).rows] == names
-    tiles = views.overview(ledger, period_of(), project).tiles
-    joules = {"a": 3600, "b": 7200}
-    assert [tile.value.mid for tile in tiles[:1]] == pytest.approx(
-        [sum(joules[name] for name in names)] if names else []
-    )
+    expected = {"search": (["a"], 3600), "(no project)": (["b"], 7200), None: (["b", "a"], 10_800), "none": ([], None)}
+    for project, (names, joules) in expected.items():
+        assert [row["name"] for row in views.runs(ledger, period_of(), project).rows] == names
+        assert [row["name"] for row in views.summary(ledger, period_of(), "name", project).rows] == names
+        tiles = views.overview(ledger, period_of(), project).tiles
+        assert [tile.value.mid for tile in tiles[:1]] == ([pytest.approx(joules)] if names else [])
     assert views.projects(ledger) == ["(no project)", "search"]
 
 
@@ -364,26 +361,24 @@ def test_how_fresh_the_ledger_is(home: Path) -> None:
 # Sums -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("by", "rows"),
-    [
-        ("project", [("search", 2, 10_800), ("(no project)", 1, 3600)]),  # the largest first
-        ("name", [("train", 2, 10_800), ("eval", 1, 3600)]),
-        ("host", [("beta", 1, 7200), ("alpha", 2, 7200)]),
-        ("day", [("2026-01-01", 1, 3600), ("2026-01-02", 2, 10_800)]),  # in the order of time
-    ],
-)
-def test_sums_by(home: Path, by: str, rows: list[tuple[str, int, float]]) -> None:
+def test_sums_by(home: Path) -> None:
+    """The largest first, days in the order of time, and equals (the hosts) in the order of their names."""
     job(home, 0, name="train", project="search", host="alpha")
     job(home, DAY, name="eval", host="alpha")
     job(home, DAY + HOUR, 2 * WH_CPU_S, name="train", project="search", host="beta")
-    view = views.summary(told(home), period_of(), by)
-    found = [(row[by], row["runs"], row["energy_j"].mid) for row in view.rows]
-    if by == "host":  # equal carbon: in the order of their names
-        rows = sorted(rows)
-    assert found == [(key, runs, pytest.approx(joules)) for key, runs, joules in rows]
-    assert view.sentence == f"2 {by}s with recorded energy."
-    assert view.rows[0]["carbon_g"].mid == pytest.approx(found[0][2] / 3.6e6 * 1.5 * 200)
+    ledger = told(home)
+    expected = {
+        "project": [("search", 2, 10_800), ("(no project)", 1, 3600)],
+        "name": [("train", 2, 10_800), ("eval", 1, 3600)],
+        "host": [("alpha", 2, 7200), ("beta", 1, 7200)],
+        "day": [("2026-01-01", 1, 3600), ("2026-01-02", 2, 10_800)],
+    }
+    for by, rows in expected.items():
+        view = views.summary(ledger, period_of(), by)
+        found = [(row[by], row["runs"], row["energy_j"].mid) for row in view.rows]
+        assert found == [(key, runs, pytest.approx(joules)) for key, runs, joules in rows]
+        assert view.sentence == f"2 {by}s with recorded energy."
+        assert view.rows[0]["carbon_g"].mid == pytest.approx(rows[0][2] / 3.6e6 * 1.5 * 200)
 
 
 def test_sums_by_anything_else_are_refused(home: Path) -> None:

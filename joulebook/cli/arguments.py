@@ -36,15 +36,14 @@ def parse(argv: list[str]) -> argparse.Namespace:
         own, command = argv[: argv.index("--")], argv[argv.index("--") + 1 :]
     top = parser()
     args = top.parse_args(own)
-    if args.version:
-        top.exit(0, f"joulebook {__version__}\n")
     if args.command is None:
         top.print_help()
         top.exit(2)
     if args.command != "run" and any(not _is_text(word) for word in own):  # a job runs whatever its name is
         top.error("an argument is not text in UTF-8")
     if args.command == "run":
-        args.argv = list(args.argv) + (command or [])
+        if command is not None:  # `run git log -- file`: a later "--" is the command's own
+            args.argv = [*args.argv, "--", *command] if args.argv else command
         if not args.argv:
             top.error("run needs a command, e.g. joulebook run -- python train.py")
     return args
@@ -60,7 +59,9 @@ def parser() -> argparse.ArgumentParser:
         description="The ledger of what AI work costs: energy, carbon, water and money, per run.",
         epilog="Exit codes: 0 done, 1 failed or an invariant is broken, 2 wrong input, 3 not found, 4 busy.",
     )
-    top.add_argument("--version", action="store_true", help="print the version and exit")
+    top.add_argument(
+        "--version", action="version", version=f"joulebook {__version__}", help="print the version and exit"
+    )
     _common(top, default=None)
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
     for add in (
