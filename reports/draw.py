@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time
 from html import escape
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 import plotly.io as pio
@@ -74,9 +74,10 @@ STYLE = """<style>
 }
 .jb-badge.dashed { border-style: dashed; }
 .jb-badge.unknown { border-style: dotted; }
+[data-testid=stSidebar] hr { margin: 0.5rem 0 0.8rem; }
 .st-key-uncover, .st-key-uncover button { width: 100%; }
 .st-key-uncover button {
-  min-height: 1.75rem; padding: 0 0.5rem; background: color-mix(in srgb, currentColor 9%, transparent);
+  min-height: 1.75rem; padding: 0 0.5rem; background: color-mix(in srgb, currentColor 7%, transparent);
 }
 .st-key-uncover button > div { justify-content: flex-start; }
 .st-key-uncover p { font-weight: 600; }
@@ -195,7 +196,7 @@ def _figure_title(view: View, figure: Figure) -> str:
 
 def _palette() -> figures.Palette:
     """The theme's chart colours as Streamlit's own stand-ins, which the browser turns into those of light or dark."""
-    colours = pio.templates["streamlit"].layout.colorway
+    colours: list[str] = pio.templates["streamlit"].to_plotly_json()["layout"]["colorway"]
     return figures.Palette(series=tuple(colours[:6]), pale=colours[6], ink=colours[7], grid=colours[8])
 
 
@@ -209,7 +210,7 @@ def _table(view: View, shown: Shown) -> None:
         if view.empty:
             say(f'<p class="soft">{_text(view.empty)}</p>')
         return
-    if not any(column.label for column in view.columns):
+    if not _has_grid(view):
         say(_facts(view))
         return
     if view.figure is None:
@@ -217,7 +218,12 @@ def _table(view: View, shown: Shown) -> None:
         return
     with st.expander("Table", type="compact", key=f"expander {view.key}"):
         _grid(view, shown)
-        _csv_button(view, shown)
+        _csv_button(view, shown, "tertiary")
+
+
+def _has_grid(view: View) -> bool:
+    """Whether the View has a table with headers and rows; one without headers is a list of facts."""
+    return bool(view.rows) and any(column.label for column in view.columns)
 
 
 def _facts(view: View) -> str:
@@ -310,6 +316,8 @@ def _card(view: View, shown: Shown) -> None:
         say(f'<p class="soft">{_text(view.empty)}</p>')
     _figure(view)
     _table(view, shown)
+    if view.figure is None and _has_grid(view):
+        _csv_button(view, shown, "tertiary")
     _parts(view, shown)
     _notes(view.notes)
 
@@ -363,15 +371,16 @@ def _factor_row(factor: FactorUse) -> dict[str, str | None]:
 def _downloads(view: View, shown: Shown) -> None:
     if shown.actions is not None:
         shown.actions()
-    if view.columns and view.rows and view.figure is None:
-        _csv_button(view, shown)
+    if view.figure is None and _has_grid(view):
+        _csv_button(view, shown, "secondary")
     if not is_empty(view):
         _pdf_button(view, shown)
 
 
-def _csv_button(view: View, shown: Shown) -> None:
+def _csv_button(view: View, shown: Shown, weight: Literal["secondary", "tertiary"]) -> None:
     st.download_button(
         "CSV",
+        type=weight,
         data=lambda: csv_of(view, shown),
         file_name=f"{file_stem(shown.name, view.key)}.csv",
         mime="text/csv",

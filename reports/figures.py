@@ -152,6 +152,7 @@ def _layout(palette: Palette) -> dict[str, Any]:
         "hovermode": "closest",
         "dragmode": False,
         "font": {"color": palette.ink, "size": 12},
+        "hoverlabel": {"font": {"color": palette.ink, "size": 12}},
         "xaxis": axis | {"showgrid": False, "automargin": False},
         "yaxis": axis | {"rangemode": "tozero", "nticks": 5, "exponentformat": "none", "separatethousands": True},
     }
@@ -408,8 +409,11 @@ def _add_depth(canvas: Canvas, rows: dict[int, Span], depth: int) -> None:
 
 
 def _spans(series: Series) -> list[Span]:
-    rows = zip(series.x, series.mid, series.low, series.high, strict=True)
-    return [Span(str(x), int(mid or 0), low, high) for x, mid, low, high in rows if None not in (low, high)]
+    return [
+        Span(str(name), int(depth or 0), start, end)
+        for name, depth, start, end in zip(series.x, series.mid, series.low, series.high, strict=True)
+        if start is not None and end is not None
+    ]
 
 
 def _longest(spans: Sequence[Span]) -> list[Span]:
