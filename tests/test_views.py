@@ -513,11 +513,12 @@ def test_power_is_what_was_used_between_two_readings(home: Path) -> None:
     """100 CPU-s in 10 s × 4 W = 40 W; 200 in 40 s: 20 W; 450 in 40 s: 45 W; 150 in 10 s: 60 W. All: 3600 J in 100 s."""
     run, _ = training(home)
     power = part(views.run(told(home), run), "power")
-    assert [row["at_s"] for row in power.rows] == pytest.approx([5, 30, 70, 95])  # the middles of the steps
+    assert [row["at_s"] for row in power.rows] == pytest.approx([10, 50, 90, 100])  # the ends of the steps
     assert [row["power_w"].mid for row in power.rows] == pytest.approx([40, 20, 45, 60])
     assert [row["power_w"].high for row in power.rows] == pytest.approx([80, 40, 90, 120])
     assert power.figure is not None
-    assert plain(power.figure.alt) == "IT power over 1 min 40 s: about 36.0 W on average, at most 60.0 W at 1 min 35 s."
+    assert plain(power.figure.alt) == "IT power over 1 min 40 s: about 36.0 W on average, at most 60.0 W at 1 min 40 s."
+    assert power.figure.series[0].x == pytest.approx((0, 10, 10, 50, 50, 90, 90, 100))  # each mean for as long as it holds
 
 
 def test_every_impact_names_its_factors(home: Path) -> None:

@@ -54,8 +54,8 @@ def overview(ledger: Ledger, period: Period, project: str | None = None) -> View
 def _counts(ledger: Ledger, period: Period, project: str | None) -> dict[str, Any]:
     condition, params = project_filter(project)
     return ledger.rows(
-        f"""select count(*) as runs, count(*) filter (state = 'failed') as failed, count(*) filter (state = 'lost') as lost,
-                   count(*) filter (state = 'running') as running
+        f"""select count(*) as runs, count(*) filter (state = 'failed') as failed,
+                   count(*) filter (state = 'lost') as lost, count(*) filter (state = 'running') as running
             from work where parent_id is null and started_at_utc >= ? and started_at_utc < ? {condition}""",
         (naive(period.start), naive(period.end), *params),
     )[0]
@@ -69,8 +69,9 @@ def _sentence(
     assess: Assessor, period: Period, project: str | None, total: dict[str, Any], counts: dict[str, Any]
 ) -> str:
     cells = impact_cells(total)
-    used = f"{plural(total['runs'], 'run')} used {in_words(cells['energy_j'])} and caused {mid_of(cells['carbon_g'])} of CO₂e"
-    parts = [used + _against_before(assess, period, project, total) + "."]
+    used = f"{plural(total['runs'], 'run')} used {in_words(cells['energy_j'])}"
+    caused = f"caused {mid_of(cells['carbon_g'])} of CO₂e"
+    parts = [f"{used} and {caused}" + _against_before(assess, period, project, total) + "."]
     trouble = [f"{counts[state]:,} {state}" for state in ("failed", "lost", "running") if counts[state]]
     if trouble:
         parts.append(f"Of the runs that began in this time, {', '.join(trouble)}.")
@@ -132,11 +133,8 @@ def by_day(ledger: Ledger, period: Period, project: str | None = None) -> View:
 
 def _calendar(days: Sequence[datetime], period: Period) -> list[datetime]:
     """Every day of the period from its first day with data, or only the days with data when that is too long."""
-    first = (
-        min(days)
-        if period.start == ALL_TIME
-        else min(min(days), period.start.replace(hour=0, minute=0, second=0, microsecond=0))
-    )
+    begin = [] if period.start == ALL_TIME else [period.start.replace(hour=0, minute=0, second=0, microsecond=0)]
+    first = min([*days, *begin])
     last = max(days)
     length = (last - first).days + 1
     return [first + timedelta(days=n) for n in range(length)] if length <= LONGEST_CALENDAR_DAYS else list(days)

@@ -133,7 +133,7 @@ _POWER_SQL = """
 
 
 def _power(assess: Assessor, facts: Mapping[str, Any]) -> View:
-    """Mean power between readings. Readings closer than a tenth of a second say little and are left out of the chart."""
+    """Mean power between readings. Readings closer than a tenth of a second say little and are left out."""
     ends = {end: f"({energy_sql(end)}) / seconds" for end in ENDS}
     shortest = min(0.1, (facts["duration_s"] or 0) / 20)
     sql = _POWER_SQL.format(points=MOST_POINTS, shortest=f"{shortest:.6f}", **ends)
@@ -169,7 +169,8 @@ _SPANS_SQL = """
     with recursive mine as (
         select w.*, 0 as depth, (w.start_mono_ns / 1e9)::varchar as path from work w where span_id = $run::uuid
         union all
-        select c.*, m.depth + 1, '' from work c join mine m on c.parent_id = m.span_id and c.run_id = $run::uuid where m.depth < 50
+        select c.*, m.depth + 1, '' from work c
+        join mine m on c.parent_id = m.span_id and c.run_id = $run::uuid where m.depth < 50
     ), edge as (
         select m.span_id, r.sensor, n.unit, n.boundary, n.method,
                case when count(*) > 1 then max(r.shared) - min(r.shared) end as amount  -- one reading tells nothing
@@ -189,7 +190,8 @@ _SPANS_SQL = """
     )
     select m.span_id, m.name, m.state, m.error, m.depth, m.started_at_utc,
            epoch_us(m.started_at_utc - root.started_at_utc) / 1e6 as at_s,
-           coalesce((m.end_mono_ns - m.start_mono_ns) / 1e9, epoch_us(m.seen_until_utc - m.started_at_utc) / 1e6) as duration_s,
+           coalesce((m.end_mono_ns - m.start_mono_ns) / 1e9,
+                    epoch_us(m.seen_until_utc - m.started_at_utc) / 1e6) as duration_s,
            e.low, e.mid, e.high, e.method_rank
     from mine m join mine root on root.span_id = $run::uuid left join energy e on e.span_id = m.span_id
     order by m.started_at_utc, m.depth, m.seq
@@ -279,8 +281,8 @@ def _impacts(assess: Assessor, facts: Mapping[str, Any], cells: Mapping[str, Est
             used = energy_kinds + kinds
             ids = ", ".join(dict.fromkeys(piece.matches[kind].factor.factor_id for kind in used for piece in pieces))
             match = max((worst_match(piece, used) for piece in pieces), key=MATCHES.index)
-            rows.append({"category": category, "label": _LABELS[category], "amount": estimate, "method": estimate.method,
-                         "match": match, "factor_ids": ids})  # fmt: skip
+            rows.append({"category": category, "label": _LABELS[category], "amount": estimate,
+                         "method": estimate.method, "match": match, "factor_ids": ids})  # fmt: skip
     return View("impacts", "Impacts", columns=columns, rows=tuple(rows))
 
 

@@ -36,14 +36,15 @@ COLUMNS = (
 
 RUNS_SQL = f"""
     select w.span_id as run_id, w.name, w.project, w.host, w.tags, w.started_at_utc, w.ended_at_utc, w.seen_until_utc,
-           coalesce((w.end_mono_ns - w.start_mono_ns) / 1e9, epoch_us(w.seen_until_utc - w.started_at_utc) / 1e6) as duration_s,
+           coalesce((w.end_mono_ns - w.start_mono_ns) / 1e9,
+                    epoch_us(w.seen_until_utc - w.started_at_utc) / 1e6) as duration_s,
            w.ok, w.state, w.error, w.exit_code, w.lost_events, w.command, w.cpu_model, w.cpus, w.journal_id, s.*
     from work w
     left join (select run_id as sum_run_id, max(method_rank) as method_rank, list(distinct piece) as pieces, {SUMS_SQL},
                       sum(device_energy_j) as device_energy_j, sum(cpu_time_s) as cpu_time_s
                from assessed group by run_id) s on s.sum_run_id = w.span_id
     where w.parent_id is null
-"""  # noqa: S608 — our own names only
+"""
 
 
 def runs(ledger: Ledger, period: Period, project: str | None = None, limit: int | None = None) -> View:
@@ -51,7 +52,8 @@ def runs(ledger: Ledger, period: Period, project: str | None = None, limit: int 
     assess = assess_period(ledger, period)
     condition, params = project_filter(project)
     found = assess.rows(
-        f"{RUNS_SQL} and w.started_at_utc >= ? and w.started_at_utc < ? {condition} order by w.started_at_utc desc, w.span_id",
+        f"""{RUNS_SQL} and w.started_at_utc >= ? and w.started_at_utc < ? {condition}
+            order by w.started_at_utc desc, w.span_id""",
         (naive(period.start), naive(period.end), *params),
     )
     kept = found[:limit]

@@ -67,7 +67,8 @@ def summary(ledger: Ledger, period: Period, by: str = "project", project: str | 
 
 
 def nothing_found(period: Period, project: str | None) -> str:
-    return f"No energy of any run{of_project(project)} is on record for {period.label}. Record one: joulebook run -- your command"
+    looked = f"No energy of any run{of_project(project)} is on record for {period.label}."
+    return f"{looked} Record one: joulebook run -- your command"
 
 
 def as_day(text: str) -> datetime:
