@@ -18,7 +18,7 @@ from handmade import START_NS, HandmadeJournal
 
 from joulebook.accounting.errors import LedgerBusy, LedgerError, NewerSchema
 from joulebook.accounting.ledger import database, ingest, ingestion, open_ledger, rebuild, segments
-from joulebook.accounting.ledger.verify import verify
+from joulebook.accounting.verify import verify
 
 HOSTILE = '"><script>alert(1)</script> $(rm -rf) =cmd|\'/C calc\'! #import "x"'
 FACTS = ("span", "span_end", "reading", "usage", "quality", "note", "gap", "sensor", "rollup_minute", "rollup_hour")

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from joulebook.accounting.ledger import ingest, open_ledger
-from joulebook.accounting.ledger.verify import verify
+from joulebook.accounting.verify import verify
 
 SPANS = """
 import sys

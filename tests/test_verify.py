@@ -12,7 +12,7 @@ import pytest
 from handmade import HandmadeJournal
 
 from joulebook.accounting.ledger import ingest, open_ledger
-from joulebook.accounting.ledger.verify import MOST_SHOWN, Check, verify
+from joulebook.accounting.verify import MOST_SHOWN, Check, verify
 
 NAMES = ["spans", "watermarks", "rollups", "children", "totals", "factors"]
 

@@ -518,7 +518,8 @@ def test_power_is_what_was_used_between_two_readings(home: Path) -> None:
     assert [row["power_w"].high for row in power.rows] == pytest.approx([80, 40, 90, 120])
     assert power.figure is not None
     assert plain(power.figure.alt) == "IT power over 1 min 40 s: about 36.0 W on average, at most 60.0 W at 1 min 40 s."
-    assert power.figure.series[0].x == pytest.approx((0, 10, 10, 50, 50, 90, 90, 100))  # each mean for as long as it holds
+    steps = (0, 10, 10, 50, 50, 90, 90, 100)  # each mean for as long as it holds
+    assert power.figure.series[0].x == pytest.approx(steps)
 
 
 def test_every_impact_names_its_factors(home: Path) -> None:

@@ -111,7 +111,7 @@ def rebuild(args: argparse.Namespace) -> int:
 
 
 def verify(args: argparse.Namespace) -> int:
-    from joulebook.accounting.ledger.verify import verify as check_all
+    from joulebook.accounting.verify import verify as check_all
     from joulebook.reports.terminal import literal
 
     checks = check_all(_ledger(args))

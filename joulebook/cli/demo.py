@@ -129,7 +129,7 @@ def _counted(home: Path, journal: Path | None = None) -> float:
 
 def _account(home: Path, say: Callable[[str], None], quiet: bool) -> dict[str, Any]:
     from joulebook.accounting.ledger import ingest, open_ledger
-    from joulebook.accounting.ledger.verify import verify
+    from joulebook.accounting.verify import verify
     from joulebook.reports import views
     from joulebook.reports.as_json import rows
     from joulebook.reports.pdf import write_pdf
