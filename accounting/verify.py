@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from joulebook.accounting.assess import CATEGORIES, ENDS, Assessor, InForce, estimate_of
+from joulebook.accounting.assess import CATEGORIES, ENDS, Assessor, estimate_of
 from joulebook.accounting.factors import load
 from joulebook.accounting.home import journal_dir
 from joulebook.accounting.ledger.database import Ledger
@@ -177,10 +177,10 @@ def _factors(ledger: Ledger) -> Check:
                sum(carbon_g_mid) as carbon_g_mid, sum(carbon_g_high) as carbon_g_high
         from assessed group by run_id, piece
     """)
-    pieces: list[InForce] = assess.pieces
+    pieces = assess.pieces
     bad: list[str] = []
     for row in rows:
-        ids = [match.factor.factor_id for match in pieces[row["piece"]].matches.values()]
+        ids = [match.factor.factor_id for match in pieces[int(row["piece"])].matches.values()]
         estimate = estimate_of(row, "carbon_g")
         if not all(ids) or not estimate.known or not estimate.low <= estimate.mid <= estimate.high:  # type: ignore[operator]
             bad.append(f"run {row['run_id']}: {estimate}")
