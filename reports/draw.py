@@ -82,7 +82,7 @@ STYLE = """<style>
 .st-key-uncover button > div { justify-content: flex-start; }
 .st-key-uncover p { font-weight: 600; }
 .jb-none { border: 1px dashed var(--jb-line); border-radius: 6px; padding: 1.1rem 1.2rem; }
-.st-key-period [role=radiogroup] { width: 100%; mask-image: none; }
+.st-key-period [role=radiogroup] { width: 100%; overflow: visible; mask-image: none; }
 .st-key-period [role=radio] { flex: 1 1 auto; min-width: 0; padding: 0 0.2rem; }
 @media (max-width: 640px) {
   .jb-tiles { gap: 0.7rem; }
