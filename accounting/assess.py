@@ -21,9 +21,10 @@ from joulebook.accounting.carbon import operational_carbon_g
 from joulebook.accounting.column import Column
 from joulebook.accounting.cost import electricity_cost_usd
 from joulebook.accounting.energy import cpu_it_energy_j, facility_energy_j, it_energy_j
+from joulebook.accounting.errors import SiteError
 from joulebook.accounting.factors import MATCHES, WORLD, Factor, FactorSet, Match, load
 from joulebook.accounting.records import METHODS, Estimate
-from joulebook.accounting.site import Range, Site, load_site
+from joulebook.accounting.site import Range, Site, load_site, site_path
 from joulebook.accounting.water import water_l
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def worst_match(in_force: InForce, kinds: tuple[str, ...]) -> str:
 
 
 def energy_sql(end: str) -> str:
-    """IT energy (J) of a row of `energy_source_hour` joined to the factors in force, at one end of the range."""
+    """IT energy (J) of a row of `energy_source_hour` or `…_minute` with its factors, at one end of the range."""
     cpu = cpu_it_energy_j(Column("amount"), cpu_power_w=Column(f"cpu_power_{end}"))
     device = it_energy_j(Column("amount"), it_overhead=Column(f"it_overhead_{end}"))
     return f"case when unit = 's' then {cpu} when boundary = 'device' then {device} else amount end"
@@ -168,24 +169,24 @@ def _method_rank_sql() -> str:
 METHOD_RANK_SQL = _method_rank_sql()
 
 
-def _assessed_sql() -> str:
+def _assessed_sql(grain: str) -> str:
     energies = ", ".join(f"{energy_sql(end)} as it_{end}" for end in ENDS)
     amounts: list[str] = []
     for end in ENDS:
         columns = impact_amounts(Column(f"it_{end}"), {kind: Column(f"{kind}_{end}") for kind in KINDS})
         amounts += [f"{column} as {category}_{end}" for category, column in columns.items()]
     return f"""
-        select run_id, hour_utc, sensor, piece, covered_s,
+        select run_id, at_utc, sensor, piece, covered_s,
                case when boundary = 'device' then amount end as device_energy_j,
                case when unit = 's' then amount end as cpu_time_s,
                {METHOD_RANK_SQL} as method_rank,
                {", ".join(amounts)}
-        from (select e.*, f.*, {energies} from energy_source_hour e
-              join in_force f on e.hour_utc >= f.start_utc and e.hour_utc < f.end_utc)
+        from (select e.*, f.*, {energies} from energy_source_{grain} e
+              join in_force f on e.at_utc >= f.start_utc and e.at_utc < f.end_utc)
     """
 
 
-ASSESSED_SQL = _assessed_sql()
+ASSESSED_SQL = {grain: _assessed_sql(grain) for grain in ("hour", "minute")}
 SUMS_SQL = ", ".join(f"sum({category}_{end}) as {category}_{end}" for category in CATEGORIES for end in ENDS)
 
 
@@ -215,21 +216,31 @@ class Assessor:
     factors: FactorSet
     start: date
     end: date
+    grain: str = "hour"  # or "minute", for a period that begins or ends within an hour
 
     @property
     def pieces(self) -> list[InForce]:
         return timeline(self.site, self.factors, self.start, self.end)
 
     def rows(self, sql: str, params: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
-        """The answer to a question about `assessed` (one row per run, hour and counter)."""
-        full = f"with assessed as ({ASSESSED_SQL}) {sql}"
+        """The answer to a question about `assessed` (one row per run, counter and hour or minute)."""
+        full = f"with assessed as ({ASSESSED_SQL[self.grain]}) {sql}"
         return self.ledger.rows(full, params, {"in_force": in_force_table(self.pieces)})
 
 
-def assessor(ledger: Ledger, start: datetime, end: datetime) -> Assessor:
-    """An assessor over a period, with the home's site and the factors of this version."""
+def assessor(ledger: Ledger, start: datetime, end: datetime, grain: str = "hour") -> Assessor:
+    """An assessor over a period, with the home's site and the factors of this version.
+
+    Raises SiteError when the site file cannot be understood or names a region that nobody knows.
+    """
+    site, factors = load_site(ledger.home), load()
+    if not factors.knows_place("carbon_intensity", site.region):
+        raise SiteError(
+            f"{site_path(ledger.home)}: the region {site.region!r} is not known; write a country such as FR, a state "
+            "such as US-CA, or WORLD (all: joulebook factors --kind carbon_intensity)"
+        )
     last = end.astimezone(UTC).date() + timedelta(days=1)
-    return Assessor(ledger, load_site(ledger.home), load(), start.astimezone(UTC).date(), last)
+    return Assessor(ledger, site, factors, start.astimezone(UTC).date(), last, grain)
 
 
 def estimate_of(row: Mapping[str, Any], category: str, *, reason: str = "no energy was recorded") -> Estimate:

@@ -108,6 +108,11 @@ class FactorSet:
         """Whether a place itself (not its parent) has a factor of this kind."""
         return (kind, region.upper()) in self._by_place
 
+    def knows_place(self, kind: str, region: str) -> bool:
+        """Whether a place or one of its parents short of the world has a factor of this kind; the world itself does."""
+        places = list(_places(region))
+        return places == [WORLD] or any(self.knows(kind, place) for place in places[:-1])
+
     def edges(self) -> list[date]:
         """Every day on which some factor begins or ends."""
         return sorted({day for row in self.rows for day in (row.valid_from, row.valid_to) if day})

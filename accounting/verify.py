@@ -160,7 +160,7 @@ def _totals(ledger: Ledger) -> Check:
     """)[0]
     by_hour = assess.rows(f"""
         select {sums} from (select {sums} from assessed a
-                            join span s on s.span_id = a.run_id group by hour_utc, s.project)
+                            join span s on s.span_id = a.run_id group by at_utc, s.project)
     """)[0]
     bad = [
         f"{key}: by run {by_root[key]!r}, by hour {by_hour[key]!r}"

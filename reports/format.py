@@ -27,6 +27,8 @@ def scale_for(unit: str, largest: float | None) -> tuple[str, float]:
         return unit, 1.0
     if not largest:
         return steps[1]
+    if unit == "USD" and abs(largest) >= 0.01:
+        return steps[-1]  # cents are written as parts of a dollar
     fitting = [step for step in steps if abs(largest) >= step[1]]
     return fitting[-1] if fitting else steps[0]
 

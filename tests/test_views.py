@@ -17,7 +17,7 @@ import pytest
 from handmade import START_NS, HandmadeJournal
 
 from joulebook.accounting import assess
-from joulebook.accounting.errors import InputError, NotFound
+from joulebook.accounting.errors import InputError, NotFound, SiteError
 from joulebook.accounting.factors import FactorSet, load
 from joulebook.accounting.ledger import Ledger, ingest, open_ledger
 from joulebook.accounting.records import Estimate
@@ -91,7 +91,7 @@ def test_overview(home: Path) -> None:
     assert ends(water) == about(low, mid, high)
     assert {tile.value.method for tile in view.tiles} == {"modelled"}
     assert plain(view.sentence) == "2 runs used 3.00 Wh (modelled, 1.50–6.00 Wh) and caused 900 mg of CO₂e."
-    assert view.tiles[0].caption == "100 % modelled"
+    assert view.tiles[0].caption == ""  # the badge says that all of it is modelled
     assert [part.key for part in view.parts] == ["by_day", "by_project"]
 
 
@@ -276,7 +276,7 @@ def test_a_period_begins_with_its_start_and_ends_before_its_end(home: Path) -> N
 
 def test_a_period_is_named_by_its_first_and_last_day() -> None:
     assert from_to(0, 31 * DAY).label == "1 Jan 2026 – 31 Jan 2026"
-    assert period_of(None, FIRST).label == "All time to 31 Dec 2025"
+    assert period_of(None, FIRST).label == "all time to 31 Dec 2025"
 
 
 def test_one_project_only(home: Path) -> None:
@@ -609,3 +609,25 @@ def test_an_unknown_kind_is_refused_and_an_unknown_region_found_nowhere() -> Non
         views.factors(Site(), "magic")
     view = views.factors(Site(), "pue", "atlantis")
     assert (view.rows, view.empty) == ((), "No factor fits: see `joulebook factors`.")
+
+
+def test_periods_cut_within_an_hour_add_up(home: Path) -> None:
+    """One CPU-second a second for an hour, cut at minute 20: 1,200 s and 2,400 s, and nothing twice."""
+    journal = HandmadeJournal(home)
+    journal.sensor()
+    run = journal.start(0, counters={"cpu_time": 0.0})
+    for minute in range(1, 60):
+        journal.tick(minute * 60, cpu_time=minute * 60.0)
+    journal.end(3600, run, counters={"cpu_time": 3600.0})
+    journal.write()
+    ledger = told(home)
+    pieces = [from_to(0, 1200), from_to(1200, 2 * HOUR)]
+    mids = [views.summary(ledger, period, "host").rows[0]["energy_j"].mid for period in pieces]
+    assert mids == pytest.approx([1200 * 4, 2400 * 4])
+
+
+def test_a_region_that_nobody_knows_is_refused(home: Path) -> None:
+    home.mkdir(exist_ok=True)
+    (home / "site.toml").write_text('region = "FRA"\n')
+    with pytest.raises(SiteError, match=r"site\.toml: the region 'FRA' is not known; write a country such as FR"):
+        views.summary(open_ledger(home), period_of())

@@ -31,7 +31,7 @@ def period_of(since: datetime | None = None, until: datetime | None = None) -> P
     """A period from its ends; open ends reach to the first run and to now."""
     start, end = since or ALL_TIME, until or datetime.now(UTC)
     last = day(end - timedelta(microseconds=1))
-    label = f"All time to {last}" if since is None else day(start) if day(start) == last else f"{day(start)} – {last}"
+    label = f"all time to {last}" if since is None else day(start) if day(start) == last else f"{day(start)} – {last}"
     return Period(start, end, label)
 
 
@@ -45,7 +45,11 @@ def aware(when: datetime | None) -> datetime | None:
 
 
 def assess_period(ledger: Ledger, period: Period) -> Assessor:
-    return assessor(ledger, period.start, max(period.end, datetime.now(UTC)))
+    """An assessor over a period: by the minute where it begins or ends within an hour (what ends now is open)."""
+    now = datetime.now(UTC)
+    cuts = [period.start] if period.end >= now else [period.start, period.end]
+    whole = all(cut == cut.replace(minute=0, second=0, microsecond=0) for cut in cuts)
+    return assessor(ledger, period.start, max(period.end, now), "hour" if whole else "minute")
 
 
 def project_filter(project: str | None) -> tuple[str, tuple[str, ...]]:
@@ -118,6 +122,10 @@ def in_words(estimate: Estimate) -> str:
     """`3.40 Wh (modelled, 1.1–9.0 Wh)`."""
     spread = span_of(estimate)
     return f"{mid_of(estimate)} ({estimate.method}{', ' + spread if spread else ''})"
+
+
+def capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def plural(count: int, noun: str) -> str:

@@ -16,6 +16,7 @@ from joulebook.reports.views.common import (
     ALL_TIME,
     Period,
     assess_period,
+    capital,
     factor_uses,
     impact_cells,
     impact_tiles,
@@ -36,7 +37,7 @@ def overview(ledger: Ledger, period: Period, project: str | None = None) -> View
     assess = assess_period(ledger, period)
     found = totals(assess, period, None, project)
     counts = _counts(ledger, period, project)
-    title = View("overview", "Overview", subtitle=f"{period.label} · location-based")
+    title = View("overview", "Overview", subtitle=f"{capital(period.label)} · location-based")
     if not found:
         return replace(title, sentence=_unmeasured(counts), empty=nothing_found(period, project))
     total = found[0]
@@ -96,17 +97,17 @@ def _against_before(assess: Assessor, period: Period, project: str | None, total
 
 
 def _rests_on(assess: Assessor, period: Period, project: str | None) -> str:
-    """`100 % modelled`: how much of the energy rests on which method."""
+    """`81 % measured, 19 % modelled`: how much of the energy rests on which method, where there are several."""
     condition, params = project_filter(project)
     rows = assess.rows(
         f"""select method_rank, sum(it_energy_j_mid) as energy_j from assessed a join work w on w.span_id = a.run_id
-            where a.hour_utc >= date_trunc('hour', ?::timestamp) and a.hour_utc < ? {condition}
+            where a.at_utc >= ? and a.at_utc < ? {condition}
             group by 1 order by energy_j desc""",
         (naive(period.start), naive(period.end), *params),
     )
     whole = sum(row["energy_j"] for row in rows)
     shares = [(METHODS[row["method_rank"]], row["energy_j"] / whole * 100) for row in rows] if whole else []
-    return ", ".join(f"{share:.0f} % {method}" for method, share in shares)
+    return ", ".join(f"{share:.0f} % {method}" for method, share in shares) if len(shares) > 1 else ""
 
 
 def by_day(ledger: Ledger, period: Period, project: str | None = None) -> View:

@@ -46,6 +46,8 @@ def find_run(ledger: Ledger, text: str) -> str:
     Raises NotFound when there is none, InputError when there are several.
     """
     sql = "select span_id::varchar as id from span where parent_id is null "
+    if not text:
+        raise InputError("no run named: give its id, the beginning or end of it, or `last`")
     if text == "last":
         found = ledger.rows(sql + "order by started_at_utc desc, span_id desc limit 1")
     else:
@@ -114,10 +116,8 @@ _POWER_SQL = """
         from work s
         join reading r on r.journal_id = s.journal_id and r.mono_ns >= s.start_mono_ns
                       and r.mono_ns <= coalesce(s.end_mono_ns, r.mono_ns)
-        join sensor n on n.journal_id = r.journal_id and n.sensor = r.sensor
+        join counted n on n.journal_id = r.journal_id and n.sensor = r.sensor
         where s.span_id = ?::uuid
-          and (n.unit = 'J' or not exists (select 1 from sensor o where o.journal_id = n.journal_id
-                                             and o.unit = 'J' and o.device = n.device))
         window w as (partition by r.sensor order by r.mono_ns)
     ), bucket as (
         select sensor, unit, boundary, min(read_at_utc) as read_at_utc, sum(amount) as amount, sum(seconds) as seconds,
@@ -178,9 +178,7 @@ _SPANS_SQL = """
         join reading r on r.journal_id = m.journal_id and r.mono_ns >= m.start_mono_ns
                       and r.mono_ns <= coalesce(m.end_mono_ns, r.mono_ns)
                       and (r.span_id = m.span_id or m.end_mono_ns is null)
-        join sensor n on n.journal_id = r.journal_id and n.sensor = r.sensor
-        where n.unit = 'J' or not exists (select 1 from sensor o where o.journal_id = n.journal_id
-                                            and o.unit = 'J' and o.device = n.device)
+        join counted n on n.journal_id = r.journal_id and n.sensor = r.sensor
         group by all
     ), energy as (
         select span_id, sum({low}) as low, sum({mid}) as mid, sum({high}) as high, max({rank}) as method_rank
@@ -291,7 +289,7 @@ def _device_row(facts: Mapping[str, Any]) -> dict[str, Any]:
     estimate = (
         unknown("J", "no device sensor could be read; the model gives the server's share at the plug")
         if measured is None
-        else exactly(measured, "J", "measured")
+        else exactly(measured, "J", METHODS[facts["device_method_rank"]])
     )
     return {"category": "device_energy_j", "label": "Energy, device", "amount": estimate, "method": estimate.method,
             "match": "–", "factor_ids": ""}  # fmt: skip

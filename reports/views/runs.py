@@ -14,6 +14,7 @@ from joulebook.reports.views.common import (
     Period,
     assess_period,
     aware,
+    capital,
     factor_uses,
     impact_cells,
     naive,
@@ -41,6 +42,7 @@ RUNS_SQL = f"""
            w.ok, w.state, w.error, w.exit_code, w.lost_events, w.command, w.cpu_model, w.cpus, w.journal_id, s.*
     from work w
     left join (select run_id as sum_run_id, max(method_rank) as method_rank, list(distinct piece) as pieces, {SUMS_SQL},
+                      max(method_rank) filter (where device_energy_j is not null) as device_method_rank,
                       sum(device_energy_j) as device_energy_j, sum(cpu_time_s) as cpu_time_s
                from assessed group by run_id) s on s.sum_run_id = w.span_id
     where w.parent_id is null
@@ -62,7 +64,7 @@ def runs(ledger: Ledger, period: Period, project: str | None = None, limit: int 
     return View(
         key="runs",
         title="Runs",
-        subtitle=f"{period.label} · location-based",
+        subtitle=f"{capital(period.label)} · location-based",
         sentence=_sentence(found, kept),
         columns=COLUMNS,
         rows=rows,

@@ -13,6 +13,7 @@ from joulebook.reports.views.common import (
     IMPACT_COLUMNS,
     Period,
     assess_period,
+    capital,
     factor_uses,
     impact_cells,
     naive,
@@ -26,7 +27,7 @@ GROUPS = {
     "project": "coalesce(w.project, '(no project)')",
     "name": "w.name",
     "host": "w.host",
-    "day": "strftime(a.hour_utc, '%Y-%m-%d')",
+    "day": "strftime(a.at_utc, '%Y-%m-%d')",
 }
 
 
@@ -39,7 +40,7 @@ def totals(assess: Assessor, period: Period, by: str | None, project: str | None
                    list(distinct piece) as pieces, {SUMS_SQL},
                    sum(cpu_time_s) as cpu_time_s, sum(device_energy_j) as device_energy_j
             from assessed a join work w on w.span_id = a.run_id
-            where a.hour_utc >= date_trunc('hour', ?::timestamp) and a.hour_utc < ? {condition}
+            where a.at_utc >= ? and a.at_utc < ? {condition}
             group by 1 order by {"1" if by == "day" else "carbon_g_mid desc nulls last, 1"}""",
         (naive(period.start), naive(period.end), *params),
     )
@@ -56,7 +57,7 @@ def summary(ledger: Ledger, period: Period, by: str = "project", project: str | 
     return View(
         key=f"by_{by}",
         title=f"By {by}",
-        subtitle=f"{period.label} · location-based",
+        subtitle=f"{capital(period.label)} · location-based",
         sentence=f"{plural(len(rows), by)} with recorded energy." if rows else "",
         columns=(Column(by, by.capitalize()), Column("runs", "Runs", "number"), *IMPACT_COLUMNS),
         rows=rows,
