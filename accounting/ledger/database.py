@@ -74,6 +74,7 @@ class Ledger:
             con = _connect(self.path, read_only=False)
             try:
                 con.execute("set TimeZone = 'UTC'")
+                con.execute("set checkpoint_threshold = '1GB'")  # once, when it closes, not after every batch
                 schema.migrate(con, str(self.path))
                 yield con
             finally:

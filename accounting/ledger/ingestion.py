@@ -16,9 +16,11 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from joulebook.accounting.ledger.database import PATIENCE_S, Ledger
 from joulebook.accounting.ledger.journals import JournalFile, is_alive, journal_paths, new_bytes, open_journal
 from joulebook.accounting.ledger.parse import MOST_CHUNKS, BadLine, Chunk, load, shown
 
-BATCH_BYTES = 64 << 20
+BATCH_BYTES = 128 << 20
 Progress = Callable[[int, int], None]  # bytes done, bytes to do
 
 
@@ -122,8 +124,8 @@ def _fold_all(ledger: Ledger, progress: Progress) -> Ingested:
         _fold_segments(con, ledger.home, tally)
         marks = _watermarks(con, ledger.home)
         total = sum(mark.file.size - mark.end_byte for mark in marks)
-        for batch in _batches(marks):
-            _commit(con, batch, tally)
+        for loaded in _loaded(con, marks):
+            _commit(loaded, tally)
             progress(total - sum(mark.file.size - mark.end_byte for mark in marks), total)
     return Ingested(tally.added + tally.refused, tally.added, tally.refused, len(tally.journals))
 
@@ -198,13 +200,13 @@ def _without_namesake(file: JournalFile, known: dict[str, tuple[int, bool, str]]
 class Part:
     """New lines of one journal; `ended`: its writer is gone and nothing follows."""
 
-    mark: Watermark
+    file: JournalFile
     chunk: Chunk
     ended: bool
 
     @property
     def end_byte(self) -> int:
-        return self.mark.file.size if self.ended else self.chunk.start_byte + len(self.chunk.data)
+        return self.file.size if self.ended else self.chunk.start_byte + len(self.chunk.data)
 
 
 def _batches(marks: list[Watermark]) -> Iterator[list[Part]]:
@@ -214,15 +216,10 @@ def _batches(marks: list[Watermark]) -> Iterator[list[Part]]:
     for mark in marks:
         whole = False
         while not whole:
-            alive = is_alive(mark.file.path)  # asked before reading: what a dead writer wrote is all there
-            mark.file = replace(mark.file, size=mark.file.path.stat().st_size)
-            whole = mark.file.size - mark.end_byte <= room
-            data = b"" if mark.file.problem else new_bytes(mark.file, mark.end_byte, room)
-            whole = whole or mark.file.problem is not None
-            batch.append(
-                Part(mark, Chunk(mark.file.journal_id, mark.file.path.name, mark.end_byte, data), whole and not alive)
-            )
-            room -= len(data)
+            part, whole = _next_part(mark, room)
+            batch.append(part)
+            mark.end_byte = part.end_byte
+            room -= len(part.chunk.data)
             if not whole or room <= 0 or len(batch) >= MOST_CHUNKS:
                 yield batch
                 batch, room = [], BATCH_BYTES
@@ -230,20 +227,43 @@ def _batches(marks: list[Watermark]) -> Iterator[list[Part]]:
         yield batch
 
 
+def _next_part(mark: Watermark, room: int) -> tuple[Part, bool]:
+    """What is new in a journal, up to `room` bytes, and whether that is all."""
+    alive = is_alive(mark.file.path)  # asked before reading: what a dead writer wrote is all there
+    file = replace(mark.file, size=mark.file.path.stat().st_size)
+    whole = file.size - mark.end_byte <= room or file.problem is not None
+    data = b"" if file.problem else new_bytes(file, mark.end_byte, room)
+    return Part(file, Chunk(file.journal_id, file.path.name, mark.end_byte, data), whole and not alive), whole
+
+
+Loaded = tuple[duckdb.DuckDBPyConnection, list[Part], list[BadLine]]
+
+
+def _loaded(con: duckdb.DuckDBPyConnection, marks: list[Watermark]) -> Iterator[Loaded]:
+    """Each batch in the `event` view of one of two connections: while one is folded in, the next one is parsed."""
+    waiting: tuple[duckdb.DuckDBPyConnection, list[Part], Future[list[BadLine]]] | None = None
+    with ThreadPoolExecutor(1) as parser:
+        for batch, cursor in zip(_batches(marks), cycle((con, con.cursor())), strict=False):
+            parsing = parser.submit(load, cursor, [part.chunk for part in batch])
+            if waiting:
+                yield waiting[0], waiting[1], waiting[2].result()
+            waiting = cursor, batch, parsing
+        if waiting:
+            yield waiting[0], waiting[1], waiting[2].result()
+
+
 # One transaction --------------------------------------------------------------------------------------------------
 
 
-def _commit(con: duckdb.DuckDBPyConnection, batch: list[Part], tally: Tally) -> None:
-    bad = load(con, [part.chunk for part in batch])
+def _commit(loaded: Loaded, tally: Tally) -> None:
+    con, batch, bad = loaded
     bad += [line for part in batch if (line := _unfinished(part))]
     moved = {
         part.chunk.journal_id: Move(part.chunk.journal_id, part.chunk.path, part.end_byte, part.ended) for part in batch
     }
     tally.added += _fold(con, list(moved.values()), bad)
-    for part in batch:
-        part.mark.end_byte = part.end_byte
     tally.refused += sum(line.line_count for line in bad)
-    tally.journals |= {part.chunk.journal_id for part in batch if part.chunk.data or part.mark.file.problem}
+    tally.journals |= {part.chunk.journal_id for part in batch if part.chunk.data or part.file.problem}
 
 
 @dataclass(frozen=True)
@@ -275,12 +295,12 @@ def _fold(con: duckdb.DuckDBPyConnection, moved: list[Move], bad: list[BadLine])
 def _unfinished(part: Part) -> BadLine | None:
     """What a dead writer left behind its last whole line, or a whole file that cannot be read."""
     end = part.chunk.start_byte + len(part.chunk.data)
-    if not part.ended or end >= part.mark.file.size:
+    if not part.ended or end >= part.file.size:
         return None
-    with part.mark.file.path.open("rb") as file:
+    with part.file.path.open("rb") as file:
         file.seek(end)
-        tail = file.read(part.mark.file.size - end)
-    reason = part.mark.file.problem or "torn: the line does not end"
+        tail = file.read(part.file.size - end)
+    reason = part.file.problem or "torn: the line does not end"
     count = tail.count(b"\n") + (not tail.endswith(b"\n"))
     return BadLine(part.chunk.journal_id, part.chunk.path, end, reason, shown(tail), count)
 
@@ -317,7 +337,7 @@ def _insert_quarantine(con: duckdb.DuckDBPyConnection, bad: list[BadLine]) -> No
     if bad:
         con.register("refused", pa.Table.from_pylist([asdict(line) for line in bad]))
         con.execute("""insert into quarantine
-            select journal_id::uuid, path, at_byte, line_count, reason, line, now()::timestamp from refused""")
+            select journal_id::uuid, path, at_byte, line_count, reason, line, (now() at time zone 'UTC') from refused""")
         con.unregister("refused")
 
 

@@ -35,16 +35,21 @@ group by t.run_id, t.journal_id, r.sensor
 having count(*) > 1
 """
 
-# The edges of nested spans are left out, but for a run that may have died just after one.
+# The edges of nested spans are left out, but for the last reading of a run that may have died just after it.
 _SCOPE = """
 create or replace temp table scope as
+with span_of as (
+    select journal_id, min(start_mono_ns) as from_mono_ns, max(end_mono_ns) as to_mono_ns, bool_or(is_open) as any_open
+    from target where not in_one_minute group by journal_id
+), last as (
+    select r.journal_id, max(r.mono_ns) as mono_ns
+    from reading r join span_of o on o.journal_id = r.journal_id and o.any_open group by r.journal_id
+)
 select r.journal_id, r.sensor, r.read_at_utc, r.mono_ns, r.shared
 from reading r
-join (select journal_id, min(start_mono_ns) as from_mono_ns, max(end_mono_ns) as to_mono_ns,
-             bool_or(is_open) as any_open
-      from target where not in_one_minute group by journal_id) t
-  on t.journal_id = r.journal_id and r.mono_ns between t.from_mono_ns and t.to_mono_ns
-where r.span_id is null or t.any_open or r.span_id in (select run_id from target)
+join span_of o on o.journal_id = r.journal_id and r.mono_ns between o.from_mono_ns and o.to_mono_ns
+left join last l on l.journal_id = r.journal_id
+where r.span_id is null or r.mono_ns = l.mono_ns or r.span_id in (select run_id from target)
 """
 
 _POINT = """

@@ -24,7 +24,7 @@ def migrate(con: duckdb.DuckDBPyConnection, path: str) -> None:
             sql = (resources.files("joulebook.accounting.ledger") / f"{name}.sql").read_text(encoding="utf-8")
             con.execute("begin")
             con.execute(sql)
-            con.execute("insert into schema_version values (?, now()::timestamp)", [number])
+            con.execute("insert into schema_version values (?, (now() at time zone 'UTC'))", [number])
             con.execute("commit")
 
 
