@@ -337,7 +337,7 @@ def _insert_quarantine(con: duckdb.DuckDBPyConnection, bad: list[BadLine]) -> No
     if bad:
         con.register("refused", pa.Table.from_pylist([asdict(line) for line in bad]))
         con.execute("""insert into quarantine
-            select journal_id::uuid, path, at_byte, line_count, reason, line, (now() at time zone 'UTC') from refused""")
+            select journal_id::uuid, path, at_byte, line_count, reason, line, now() at time zone 'UTC' from refused""")
         con.unregister("refused")
 
 
