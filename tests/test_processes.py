@@ -222,6 +222,8 @@ def test_what_was_acknowledged_is_on_file_after_a_kill(home, kill):
         acknowledged += child.stdout.read().splitlines(keepends=True)
     last = int([line for line in acknowledged if line.endswith(b"\n")][-1])
     (path,) = journal_dir(home).iterdir()
+    written = path.read_bytes()
+    path.write_bytes(written[: written.rfind(b"\n") + 1])  # a write may stop at a page's end: a line nobody was told of
     found = events_in(path)
     steps = [int(usage["amount"]) for usage in of(found, "usage")]
     assert steps[: last + 1] == list(range(last + 1))
