@@ -215,11 +215,12 @@ def test_a_segment_counts_only_from_its_manifest_on(home: Path, monkeypatch: pyt
         with pytest.raises(KeyboardInterrupt):
             ingest(home)
     assert journal.path.exists()
+    (left,) = (home / "parquet" / "fact=span_end").glob("*/*.parquet")
     rebuild(home)
     assert count(home, "span") == 1
     ingest(home, seal_all=True)
     rebuild(home)
-    assert (count(home, "span"), journal.path.exists()) == (1, False)
+    assert (count(home, "span"), journal.path.exists(), left.exists()) == (1, False, False)
 
 
 def test_journals_with_bad_lines_are_never_removed(home: Path) -> None:

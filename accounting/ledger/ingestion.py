@@ -149,7 +149,9 @@ def alone(home: Path) -> Generator[None]:
         home.mkdir(parents=True, exist_ok=True)
         file = (home / "ingest.lock").open("w")
     except OSError as error:
-        raise LedgerError(f"{home}: the ledger cannot be written here ({error.strerror})") from error
+        raise LedgerError(
+            f"{home}: the ledger cannot be written here ({error.strerror}); --no-ingest reads it as it is"
+        ) from error
     with file:
         while True:
             try:

@@ -67,12 +67,23 @@ def load(con: duckdb.DuckDBPyConnection, home: Path, segment: Segment, journal_i
 
 def seal(home: Path, con: duckdb.DuckDBPyConnection, *, force: bool = False) -> int:
     """Turn finished journals of past days (or, with `force`, all finished ones) into segments; how many journals."""
+    _sweep(home)
     sealed = 0
     for group in _groups(_finished(home, con, force)):
         _write_segment(home, con, group)
         sealed += len(group)
     remove_sealed(home)
     return sealed
+
+
+def _sweep(home: Path) -> None:
+    """Remove what a crash left of segments that never came to stand, so that nobody reads it beside the journals."""
+    standing = {segment.segment_id for segment in segments(home)}
+    for draft in parquet_dir(home).glob("_draft-*"):
+        shutil.rmtree(draft, ignore_errors=True)
+    for part in parquet_dir(home).glob("fact=*/day=*/part-*.parquet"):
+        if part.name.removeprefix("part-")[:36] not in standing:
+            part.unlink()
 
 
 def remove_sealed(home: Path) -> None:
