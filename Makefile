@@ -4,7 +4,7 @@
 # The first of these that runs and is new enough makes .venv. `make test PYTHON=/path/to/python` asks for one.
 PYTHON = python3.11 python3
 # The newcomer's own ledger: git-ignored, kept between two runs of `make demo`.
-HOME_DIR = data/store
+HOME_DIR = $(or $(JOULEBOOK_HOME),data/store)
 # `make demo SERVE=0` stops before the dashboard.
 SERVE = 1
 

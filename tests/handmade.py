@@ -14,13 +14,13 @@ START_NS = 1_767_225_600_000_000_000  # 2026-01-01T00:00:00Z
 class HandmadeJournal:
     """Collects events; times are seconds since 2026-01-01 UTC."""
 
-    def __init__(self, home: Path, host: str = "testhost") -> None:
+    def __init__(self, home: Path, host: str = "testhost", **header: Any) -> None:
         self.journal_id = uuid7()
         self.path = home / "journal" / f"{host}-1-1-{self.journal_id}.jsonl"
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.lines: list[bytes] = []
         self.event("journal", 0, version=1, journal_id=self.journal_id, host=host, pid=1, joulebook="0.1.0",
-                   python="3.11", cpus=8, cpu_model="Test CPU")  # fmt: skip
+                   python="3.11", cpus=8, cpu_model="Test CPU", **header)  # fmt: skip
 
     def event(self, kind: str, at_s: float, /, **fields: Any) -> None:
         clocks = {"at_ns": START_NS + round(at_s * 1e9), "mono_ns": round((at_s + 1000) * 1e9)}

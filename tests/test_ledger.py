@@ -350,3 +350,38 @@ def test_killing_the_ingest_loses_and_doubles_nothing(home: Path, kills: int) ->
     assert (count(home, "span"), count(home, "usage"), count(home, "reading")) == (30, 12_000, 30 * 102)
     assert count(home, "(select distinct journal_id, seq from usage)") == 12_000
     assert all(check.ok for check in verify(open_ledger(home)))
+
+
+def rotated_run(home: Path) -> list[HandmadeJournal]:
+    """One process, three journals: 0.5 CPU-seconds a second for 180 s, a minute in each."""
+    journals: list[HandmadeJournal] = []
+    for part in range(3):
+        previous = {"previous_id": journals[-1].journal_id} if journals else {}
+        journals.append(HandmadeJournal(home, f"host-{part}", **previous))
+        journals[-1].sensor()
+        if part == 0:
+            run = journals[0].start(0, counters={"cpu_time": 0.0})
+        for second in range(part * 60 + 1, part * 60 + 60, 7):
+            journals[-1].tick(second, cpu_time=second * 0.5)
+    journals[-1].end(180, run, counters={"cpu_time": 90.0})
+    return journals
+
+
+def test_a_run_goes_on_from_journal_to_journal(home: Path) -> None:
+    """When a journal is full its process begins another: 30 CPU-seconds in each of three minutes, 90 in all."""
+    journals = rotated_run(home)
+    journals[0].write()
+    journals[1].write()
+    with journals[1].path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the process lives; it has let go of its first journal
+        ingest(home)
+        assert [row["state"] for row in open_ledger(home).rows("select state from work")] == ["running"]
+    journals[2].write()
+    for _ in range(2):  # as it came, and made anew from what was sealed
+        ingest(home)
+        minutes = open_ledger(home).rows("select amount from rollup_minute order by minute_utc")
+        assert [row["amount"] for row in minutes] == pytest.approx([30.0, 30.0, 30.0], rel=1e-12)
+        assert open_ledger(home).rows("select amount from rollup_hour")[0]["amount"] == pytest.approx(90.0, rel=1e-12)
+        assert [row["state"] for row in open_ledger(home).rows("select state from work")] == ["ended"]
+        assert [violation for check in verify(open_ledger(home)) for violation in check.violations] == []
+        rebuild(home)

@@ -68,6 +68,7 @@ class Watermark:
     file: JournalFile
     end_byte: int
     ended: bool
+    process_id: str
 
 
 def ingest(home: Path, progress: Progress = _silent, *, seal_all: bool = False) -> Ingested:
@@ -136,7 +137,10 @@ def _fold_segments(con: duckdb.DuckDBPyConnection, home: Path, tally: Tally) -> 
         missing = {key: journal for key, journal in segment.journals.items() if key not in known}
         if missing:
             segments.load(con, home, segment, list(missing))
-            moved = [Move(key, journal["path"], journal["bytes"], True) for key, journal in missing.items()]
+            moved = [
+                Move(key, journal["process_id"], journal["path"], journal["bytes"], True)
+                for key, journal in missing.items()
+            ]
             tally.added += _fold(con, moved, [])
             tally.journals.update(missing)
 
@@ -170,12 +174,9 @@ def alone(home: Path) -> Generator[None]:
 
 
 def _watermarks(con: duckdb.DuckDBPyConnection, home: Path) -> list[Watermark]:
-    known = {
-        str(journal_id): (int(end_byte), bool(ended), str(path))
-        for journal_id, end_byte, ended, path in con.execute(
-            "select journal_id, end_byte, ended, path from journal"
-        ).fetchall()
-    }
+    rows = con.execute("select journal_id, end_byte, ended, path, process_id from journal").fetchall()
+    known = {str(row[0]): (int(row[1]), bool(row[2]), str(row[3])) for row in rows}
+    process_of = {str(row[0]): str(row[4]) for row in rows}
     sealed = segments.sealed_journals(home)
     marks: list[Watermark] = []
     for path in journal_paths(home):
@@ -184,7 +185,9 @@ def _watermarks(con: duckdb.DuckDBPyConnection, home: Path) -> list[Watermark]:
             continue
         file = _without_namesake(file, known)
         end_byte, ended, _ = known.get(file.journal_id, (0, False, ""))
-        marks.append(Watermark(file, end_byte, ended))
+        before = file.previous_id or file.journal_id
+        process_id = process_of.setdefault(file.journal_id, process_of.get(before, before))
+        marks.append(Watermark(file, end_byte, ended, process_id))
         known.setdefault(file.journal_id, (0, False, file.path.name))
     return [mark for mark in marks if not mark.ended or mark.end_byte < mark.file.size]
 
@@ -205,6 +208,7 @@ class Part:
     file: JournalFile
     chunk: Chunk
     ended: bool
+    process_id: str
 
     @property
     def end_byte(self) -> int:
@@ -235,7 +239,8 @@ def _next_part(mark: Watermark, room: int) -> tuple[Part, bool]:
     file = replace(mark.file, size=mark.file.path.stat().st_size)
     whole = file.size - mark.end_byte <= room or file.problem is not None
     data = b"" if file.problem else new_bytes(file, mark.end_byte, room)
-    return Part(file, Chunk(file.journal_id, file.path.name, mark.end_byte, data), whole and not alive), whole
+    chunk = Chunk(file.journal_id, file.path.name, mark.end_byte, data)
+    return Part(file, chunk, whole and not alive, mark.process_id), whole
 
 
 Loaded = tuple[duckdb.DuckDBPyConnection, list[Part], list[BadLine]]
@@ -261,8 +266,10 @@ def _commit(loaded: Loaded, tally: Tally) -> None:
     con, batch, bad = loaded
     bad += [line for part in batch if (line := _unfinished(part))]
     moved = {
-        part.chunk.journal_id: Move(part.chunk.journal_id, part.chunk.path, part.end_byte, part.ended) for part in batch
-    }
+        part.chunk.journal_id: Move(
+            part.chunk.journal_id, part.process_id, part.chunk.path, part.end_byte, part.ended
+        ) for part in batch
+    }  # fmt: skip
     tally.added += _fold(con, list(moved.values()), bad)
     tally.refused += sum(line.line_count for line in bad)
     tally.journals |= {part.chunk.journal_id for part in batch if part.chunk.data or part.file.problem}
@@ -273,6 +280,7 @@ class Move:
     """Where the watermark of a journal will stand."""
 
     journal_id: str
+    process_id: str
     path: str
     end_byte: int
     ended: bool
@@ -282,6 +290,7 @@ def _fold(con: duckdb.DuckDBPyConnection, moved: list[Move], bad: list[BadLine])
     """One transaction: what stands in `event`, what was refused, and how far that brings each journal."""
     con.execute("begin")
     try:
+        _name_processes(con, moved)
         _insert_facts(con)
         _insert_quarantine(con, bad)
         _move_watermarks(con, moved, bad)
@@ -292,6 +301,14 @@ def _fold(con: duckdb.DuckDBPyConnection, moved: list[Move], bad: list[BadLine])
         raise
     row = con.execute("select count(*) from event").fetchone()
     return int(row[0]) if row else 0
+
+
+def _name_processes(con: duckdb.DuckDBPyConnection, moved: list[Move]) -> None:
+    """The table `process_of`: to which process each journal of this batch belongs."""
+    con.register("move", pa.Table.from_pylist([asdict(move) for move in moved]))
+    con.execute("""create or replace temp table process_of as
+        select journal_id as journal, process_id::uuid as process_id from move""")
+    con.unregister("move")
 
 
 def _unfinished(part: Part) -> BadLine | None:
@@ -308,25 +325,28 @@ def _unfinished(part: Part) -> BadLine | None:
 
 
 _FACTS = {
-    "sensor": """select owner::uuid, seq, sensor, coalesce(device, 'cpu'), unit, method, boundary
-        from event where event = 'sensor'""",
-    "span": """select owner::uuid, seq, span_id::uuid, run_id::uuid, parent_id::uuid, name, project,
+    "sensor": """select owner::uuid, seq, process_id, sensor, coalesce(device, 'cpu'), unit, method, boundary
+        from event join process_of on journal = owner where event = 'sensor'""",
+    "span": """select owner::uuid, seq, process_id, span_id::uuid, run_id::uuid, parent_id::uuid, name, project,
         case when len(tags) > 0
              then to_json(map_from_entries(list_transform(tags, lambda t: struct_pack(k := t[1], v := t[2]))))
              else '{}' end,
-        command, make_timestamp(at_ns // 1000), mono_ns from event where event = 'span_start'""",
+        command, make_timestamp(at_ns // 1000), mono_ns
+        from event join process_of on journal = owner where event = 'span_start'""",
     "span_end": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), mono_ns,
         ok, error, exit_code, lost_events from event where event = 'span_end'""",
-    "reading": """select owner::uuid, seq, span_id::uuid, c.sensor, make_timestamp(at_ns // 1000), mono_ns,
-        c.value, c.shared from (select *, unnest(counters) as c from event where counters is not null)""",
+    "reading": """select owner::uuid, seq, process_id, span_id::uuid, c.sensor, make_timestamp(at_ns // 1000), mono_ns,
+        c.value, c.shared
+        from (select *, unnest(counters) as c from event where counters is not null) join process_of on journal = owner""",
     "usage": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), kind, amount, unit,
         method from event where event = 'usage'""",
     "quality": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), kind, amount
         from event where event = 'quality'""",
     "note": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), text
         from event where event = 'note'""",
-    "gap": """select owner::uuid, seq, try_cast(run_id as uuid), sensor, reason, make_timestamp(from_ns // 1000),
-        make_timestamp(to_ns // 1000), amount, make_timestamp(at_ns // 1000) from event where event = 'gap'""",
+    "gap": """select owner::uuid, seq, process_id, try_cast(run_id as uuid), sensor, reason,
+        make_timestamp(from_ns // 1000), make_timestamp(to_ns // 1000), amount, make_timestamp(at_ns // 1000)
+        from event join process_of on journal = owner where event = 'gap'""",
 }
 
 
@@ -357,7 +377,7 @@ def _move_watermarks(con: duckdb.DuckDBPyConnection, moved: list[Move], bad: lis
 
 _NEW_JOURNALS = """
 insert into journal
-select m.journal_id::uuid, m.path, e.host, e.pid, e.boot_id, e.joulebook, e.python, e.cpus, e.cpu_model,
+select m.journal_id::uuid, m.process_id::uuid, m.path, e.host, e.pid, e.boot_id, e.joulebook, e.python, e.cpus, e.cpu_model,
        e.previous_id::uuid, make_timestamp(e.at_ns // 1000), 0, 0, 0, null, false
 from moved m left join event e on e.owner = m.journal_id and e.event = 'journal'
 where m.journal_id::uuid not in (select journal_id from journal)

@@ -21,6 +21,7 @@ class JournalFile:
     journal_id: str
     size: int
     problem: str | None = None
+    previous_id: str | None = None  # the journal that its process wrote before it
 
 
 def journal_paths(home: Path) -> list[Path]:
@@ -37,7 +38,7 @@ def open_journal(path: Path) -> JournalFile | None:
     header = _header(first)
     if isinstance(header, str):
         return JournalFile(path, _id_in_name(path), size, header)
-    return JournalFile(path, header["journal_id"], size)
+    return JournalFile(path, header["journal_id"], size, previous_id=header.get("previous_id"))
 
 
 def _header(line: bytes) -> dict[str, Any] | str:

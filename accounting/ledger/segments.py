@@ -37,6 +37,16 @@ class Segment:
     files: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A journal that nobody writes any more and that is wholly in the ledger."""
+
+    journal_id: str
+    process_id: str
+    path: Path
+    end_byte: int
+
+
 def parquet_dir(home: Path) -> Path:
     return home / "parquet"
 
@@ -93,37 +103,40 @@ def remove_sealed(home: Path) -> None:
             (journal_dir(home) / journal["path"]).unlink(missing_ok=True)
 
 
-def _finished(home: Path, con: duckdb.DuckDBPyConnection, force: bool) -> list[tuple[str, Path, int]]:
+def _finished(home: Path, con: duckdb.DuckDBPyConnection, force: bool) -> list[Finished]:
     today = datetime.now(UTC).date()
     rows = con.execute("""
-        select journal_id, path, end_byte, last_event_at_utc from journal
+        select journal_id, path, end_byte, last_event_at_utc, process_id from journal
         where ended and quarantined = 0 and last_event_at_utc is not null order by opened_at_utc nulls last
     """).fetchall()
-    found = [(str(journal_id), journal_dir(home) / path, int(end), last) for journal_id, path, end, last in rows]
-    present = [entry for entry in found if entry[1].exists() and entry[1].stat().st_size == entry[2]]
-    return [(journal_id, path, end) for journal_id, path, end, last in present if force or last.date() < today]
+    old = [row for row in rows if force or row[3].date() < today]
+    found = [Finished(str(row[0]), str(row[4]), journal_dir(home) / row[1], int(row[2])) for row in old]
+    return [journal for journal in found if journal.path.exists() and journal.path.stat().st_size == journal.end_byte]
 
 
-def _groups(journals: list[tuple[str, Path, int]]) -> Iterator[list[tuple[str, Path, int]]]:
-    group: list[tuple[str, Path, int]] = []
+def _groups(journals: list[Finished]) -> Iterator[list[Finished]]:
+    group: list[Finished] = []
     for journal in journals:
         group.append(journal)
-        if sum(end for _, _, end in group) >= SEGMENT_BYTES or len(group) >= MOST_CHUNKS:
+        if sum(part.end_byte for part in group) >= SEGMENT_BYTES or len(group) >= MOST_CHUNKS:
             yield group
             group = []
     if group:
         yield group
 
 
-def _write_segment(home: Path, con: duckdb.DuckDBPyConnection, group: list[tuple[str, Path, int]]) -> None:
+def _write_segment(home: Path, con: duckdb.DuckDBPyConnection, group: list[Finished]) -> None:
     segment_id = uuid7()
-    parse.load(con, [Chunk(journal_id, path.name, 0, path.read_bytes()) for journal_id, path, _ in group])
+    parse.load(con, [Chunk(part.journal_id, part.path.name, 0, part.path.read_bytes()) for part in group])
     draft = parquet_dir(home) / f"_draft-{segment_id}"
     draft.mkdir(parents=True)
     _write_parquet(con, draft, segment_id)
     files = [_settled(part, draft, parquet_dir(home)) for part in sorted(draft.rglob("*.parquet"))]
     shutil.rmtree(draft)
-    journals = {journal_id: {"path": path.name, "bytes": end} for journal_id, path, end in group}
+    journals = {
+        part.journal_id: {"process_id": part.process_id, "path": part.path.name, "bytes": part.end_byte}
+        for part in group
+    }
     _write_manifest(home, segment_id, {"journals": journals, "files": files})
 
 

@@ -114,9 +114,9 @@ _POWER_SQL = """
                r.shared - lag(r.shared) over w as amount,
                (r.mono_ns - lag(r.mono_ns) over w) / 1e9 as seconds
         from work s
-        join reading r on r.journal_id = s.journal_id and r.mono_ns >= s.start_mono_ns
+        join reading r on r.process_id = s.process_id and r.mono_ns >= s.start_mono_ns
                       and r.mono_ns <= coalesce(s.end_mono_ns, r.mono_ns)
-        join counted n on n.journal_id = r.journal_id and n.sensor = r.sensor
+        join counted n on n.process_id = r.process_id and n.sensor = r.sensor
         where s.span_id = ?::uuid
         window w as (partition by r.sensor order by r.mono_ns)
     ), bucket as (
@@ -175,10 +175,10 @@ _SPANS_SQL = """
         select m.span_id, r.sensor, n.unit, n.boundary, n.method,
                case when count(*) > 1 then max(r.shared) - min(r.shared) end as amount  -- one reading tells nothing
         from mine m
-        join reading r on r.journal_id = m.journal_id and r.mono_ns >= m.start_mono_ns
+        join reading r on r.process_id = m.process_id and r.mono_ns >= m.start_mono_ns
                       and r.mono_ns <= coalesce(m.end_mono_ns, r.mono_ns)
                       and (r.span_id = m.span_id or m.end_mono_ns is null)
-        join counted n on n.journal_id = r.journal_id and n.sensor = r.sensor
+        join counted n on n.process_id = r.process_id and n.sensor = r.sensor
         group by all
     ), energy as (
         select span_id, sum({low}) as low, sum({mid}) as mid, sum({high}) as high, max({rank}) as method_rank

@@ -128,7 +128,7 @@ def gaps_of(ledger: Ledger, rows: Sequence[Mapping[str, Any]]) -> defaultdict[st
 # A gap of a process belongs to the runs that were open in it at the time.
 _GAPS_SQL = """
     select w.span_id as run_id, g.reason, g.sensor, g.from_utc, g.to_utc, g.amount
-    from gap g join work w on w.journal_id = g.journal_id and w.parent_id is null
+    from gap g join work w on w.process_id = g.process_id and w.parent_id is null
     where (g.run_id is not null and g.run_id = w.run_id)
        or (g.run_id is null and g.noted_at_utc >= w.started_at_utc and g.noted_at_utc <= w.seen_until_utc)
     order by g.noted_at_utc, g.seq
