@@ -337,7 +337,8 @@ _FACTS = {
         ok, error, exit_code, lost_events from event where event = 'span_end'""",
     "reading": """select owner::uuid, seq, process_id, span_id::uuid, c.sensor, make_timestamp(at_ns // 1000), mono_ns,
         c.value, c.shared
-        from (select *, unnest(counters) as c from event where counters is not null) join process_of on journal = owner""",
+        from (select *, unnest(counters) as c from event where counters is not null)
+        join process_of on journal = owner""",
     "usage": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), kind, amount, unit,
         method from event where event = 'usage'""",
     "quality": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), kind, amount
@@ -377,8 +378,8 @@ def _move_watermarks(con: duckdb.DuckDBPyConnection, moved: list[Move], bad: lis
 
 _NEW_JOURNALS = """
 insert into journal
-select m.journal_id::uuid, m.process_id::uuid, m.path, e.host, e.pid, e.boot_id, e.joulebook, e.python, e.cpus, e.cpu_model,
-       e.previous_id::uuid, make_timestamp(e.at_ns // 1000), 0, 0, 0, null, false
+select m.journal_id::uuid, m.process_id::uuid, m.path, e.host, e.pid, e.boot_id, e.joulebook, e.python, e.cpus,
+       e.cpu_model, e.previous_id::uuid, make_timestamp(e.at_ns // 1000), 0, 0, 0, null, false
 from moved m left join event e on e.owner = m.journal_id and e.event = 'journal'
 where m.journal_id::uuid not in (select journal_id from journal)
 """
