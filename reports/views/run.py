@@ -165,43 +165,47 @@ def _twice(values: Iterable[float]) -> tuple[float, ...]:
 
 # Spans ------------------------------------------------------------------------------------------------------------
 
+# The longest spans only: a run may have a million. A span that ended has its own readings; one that did not, its process's.
 _SPANS_SQL = """
     with recursive mine as (
-        select w.*, 0 as depth, (w.start_mono_ns / 1e9)::varchar as path from work w where span_id = $run::uuid
+        select w.*, 0 as depth from work w where span_id = $run::uuid
         union all
-        select c.*, m.depth + 1, '' from work c
+        select c.*, m.depth + 1 from work c
         join mine m on c.parent_id = m.span_id and c.run_id = $run::uuid where m.depth < 50
+    ), longest as (
+        select *, count(*) over () as spans,
+               coalesce((end_mono_ns - start_mono_ns) / 1e9,
+                        epoch_us(seen_until_utc - started_at_utc) / 1e6) as duration_s
+        from mine order by depth > 0, duration_s desc limit {most}
+    ), its_reading as (
+        select m.span_id, r.process_id, r.sensor, r.shared
+        from longest m join reading r on r.span_id = m.span_id where m.end_mono_ns is not null
+        union all
+        select m.span_id, r.process_id, r.sensor, r.shared
+        from longest m join reading r on r.process_id = m.process_id and r.mono_ns >= m.start_mono_ns
+        where m.end_mono_ns is null
     ), edge as (
-        select m.span_id, r.sensor, n.unit, n.boundary, n.method,
+        select r.span_id, r.sensor, n.unit, n.boundary, n.method,
                case when count(*) > 1 then max(r.shared) - min(r.shared) end as amount  -- one reading tells nothing
-        from mine m
-        join reading r on r.process_id = m.process_id and r.mono_ns >= m.start_mono_ns
-                      and r.mono_ns <= coalesce(m.end_mono_ns, r.mono_ns)
-                      and (r.span_id = m.span_id or m.end_mono_ns is null)
-        join counted n on n.process_id = r.process_id and n.sensor = r.sensor
+        from its_reading r join counted n on n.process_id = r.process_id and n.sensor = r.sensor
         group by all
     ), energy as (
         select span_id, sum({low}) as low, sum({mid}) as mid, sum({high}) as high, max({rank}) as method_rank
-        from (select e.*, f.* from edge e join mine m on m.span_id = e.span_id
+        from (select e.*, f.* from edge e join longest m on m.span_id = e.span_id
               join in_force f on m.started_at_utc >= f.start_utc and m.started_at_utc < f.end_utc)
         group by span_id
     )
-    select m.span_id, m.name, m.state, m.error, m.depth, m.started_at_utc,
-           epoch_us(m.started_at_utc - root.started_at_utc) / 1e6 as at_s,
-           coalesce((m.end_mono_ns - m.start_mono_ns) / 1e9,
-                    epoch_us(m.seen_until_utc - m.started_at_utc) / 1e6) as duration_s,
-           e.low, e.mid, e.high, e.method_rank
-    from mine m join mine root on root.span_id = $run::uuid left join energy e on e.span_id = m.span_id
+    select m.span_id, m.name, m.state, m.error, m.depth, m.started_at_utc, m.duration_s, m.spans,
+           epoch_us(m.started_at_utc - root.started_at_utc) / 1e6 as at_s, e.low, e.mid, e.high, e.method_rank
+    from longest m join longest root on root.span_id = $run::uuid left join energy e on e.span_id = m.span_id
     order by m.started_at_utc, m.depth, m.seq
 """
 
 
 def _spans(assess: Assessor, run_id: str) -> View:
-    sql = _SPANS_SQL.format(rank=METHOD_RANK_SQL, **{end: energy_sql(end) for end in ENDS}).replace(
-        "$run", f"'{run_id}'"
-    )
-    found = assess.ledger.rows(sql, (), {"in_force": in_force_table(assess.pieces)})
-    shown = _largest(found, MOST_SPANS)
+    ends = {end: energy_sql(end) for end in ENDS}
+    sql = _SPANS_SQL.format(rank=METHOD_RANK_SQL, most=MOST_SPANS, **ends).replace("$run", f"'{run_id}'")
+    shown = assess.ledger.rows(sql, (), {"in_force": in_force_table(assess.pieces)})
     rows = tuple(
         {
             "name": row["name"],
@@ -220,9 +224,9 @@ def _spans(assess: Assessor, run_id: str) -> View:
         Column("duration_s", "Duration", "duration", "s"), Column("energy_j", "IT energy", "estimate", "J"),
     )  # fmt: skip
     notes = ("A span is inside its parent: its energy is part of the parent's, not on top of it.",)
-    if len(shown) < len(found):
-        notes += (f"The {len(shown)} longest of {len(found):,} spans are shown.",)
-    return View("spans", "Spans", columns=columns, rows=rows, figure=_span_figure(found), notes=notes)
+    if len(shown) < shown[0]["spans"]:
+        notes += (f"The {len(shown)} longest of {shown[0]['spans']:,} spans are shown.",)
+    return View("spans", "Spans", columns=columns, rows=rows, figure=_span_figure(shown), notes=notes)
 
 
 def _largest(found: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
