@@ -165,7 +165,7 @@ def _twice(values: Iterable[float]) -> tuple[float, ...]:
 
 # Spans ------------------------------------------------------------------------------------------------------------
 
-# The longest spans only: a run may have a million. A span that ended has its own readings; one that did not, its process's.
+# The longest spans only: a run may have a million. A span that ended has readings of its own; another its process's.
 _SPANS_SQL = """
     with recursive mine as (
         select w.*, 0 as depth from work w where span_id = $run::uuid
