@@ -14,7 +14,6 @@ from joulebook.accounting.records import Estimate
 from joulebook.reports.format import day, mid_of, moment, span_of
 from joulebook.reports.view import Column, FactorUse, Tile
 
-NO_PROJECT = "(no project)"
 ALL_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -39,7 +39,7 @@ RUNS_SQL = f"""
     select w.span_id as run_id, w.name, w.project, w.host, w.tags, w.started_at_utc, w.ended_at_utc, w.seen_until_utc,
            coalesce((w.end_mono_ns - w.start_mono_ns) / 1e9,
                     epoch_us(w.seen_until_utc - w.started_at_utc) / 1e6) as duration_s,
-           w.ok, w.state, w.error, w.exit_code, w.lost_events, w.command, w.cpu_model, w.cpus, w.journal_id, s.*
+           w.ok, w.state, w.error, w.exit_code, w.lost_events, w.command, w.cpu_model, w.cpus, s.*
     from work w
     left join (select run_id as sum_run_id, max(method_rank) as method_rank, list(distinct piece) as pieces, {SUMS_SQL},
                       max(method_rank) filter (where device_energy_j is not null) as device_method_rank,
