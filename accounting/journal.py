@@ -49,14 +49,29 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circula
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
-def usage(kind: str, amount: float, unit: str, method: str = "measured") -> dict[str, Any]:
-    """The fields of a `usage` event. Raises InputError unless `amount` is a number, finite and not negative."""
+def usage(  # noqa: PLR0913 - one field each
+    kind: str,
+    amount: float,
+    unit: str,
+    method: str = "measured",
+    coverage: float | None = None,
+    source: str | None = None,
+) -> dict[str, Any]:
+    """The fields of a `usage` event. `coverage`: the part of the work that was counted, 0 to 1; `source`: by what.
+
+    Raises InputError unless `amount` is a number, finite and not negative, and for anything else that is no such field.
+    """
     if method not in METHODS:
         raise InputError(f"the method is none of {', '.join(METHODS)}")
     value = _number(amount, "the amount")
     if value < 0:
         raise InputError("the amount is negative")
-    return {"kind": _text(kind, "the kind"), "amount": value, "unit": _text(unit, "the unit"), "method": method}
+    fields = {"kind": _text(kind, "the kind"), "amount": value, "unit": _text(unit, "the unit"), "method": method}
+    if coverage is not None:
+        fields["coverage"] = _part(coverage, "the coverage")
+    if source is not None:
+        fields["source"] = _text(source, "the source")
+    return fields
 
 
 def quality(metric: str, value: float) -> dict[str, Any]:
@@ -75,6 +90,13 @@ def _number(value: Any, what: str) -> float:
     if not math.isfinite(value):
         raise InputError(f"{what} is not finite")
     return value
+
+
+def _part(value: Any, what: str) -> float:
+    part = _number(value, what)
+    if not 0 <= part <= 1:
+        raise InputError(f"{what} is not between 0 and 1")
+    return part
 
 
 def _text(value: Any, what: str) -> str:

@@ -321,6 +321,20 @@ def test_a_usage_has_a_kind_a_unit_and_a_known_method(kind, unit, method):
         usage(kind, 1, unit, method)
 
 
+def test_a_usage_may_say_how_much_of_the_work_was_counted_and_by_what():
+    fields = usage("flop", 3e12, "FLOP", "measured", coverage=1, source="torch")
+    assert (fields["coverage"], fields["source"]) == (1.0, "torch")
+    assert usage("flop", 3e12, "FLOP", coverage=0.0)["coverage"] == 0.0
+    assert "source" not in usage("flop", 3e12, "FLOP", coverage=0.5)
+
+
+@pytest.mark.parametrize("said", [{"coverage": -0.01}, {"coverage": 1.01}, {"coverage": math.nan}, {"coverage": True},
+                                  {"source": ""}, {"source": 3}])  # fmt: skip
+def test_a_coverage_is_a_part_and_a_source_a_text(said):
+    with pytest.raises(InputError):
+        usage("flop", 1, "FLOP", **said)
+
+
 def test_a_quality_may_be_negative_but_is_a_number():
     assert quality("log-likelihood", -3) == {"kind": "log-likelihood", "amount": -3.0}
     with pytest.raises(InputError, match="the value is not finite"):
