@@ -49,7 +49,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circula
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
-def usage(  # noqa: PLR0913 - one field each
+def usage(  # noqa: PLR0913, PLR0917 - one field each
     kind: str,
     amount: float,
     unit: str,
