@@ -22,8 +22,9 @@ from joulebook.accounting.column import Column
 from joulebook.accounting.cost import electricity_cost_usd
 from joulebook.accounting.energy import cpu_it_energy_j, facility_energy_j, it_energy_j
 from joulebook.accounting.errors import SiteError
+from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.factors import MATCHES, WORLD, Factor, FactorSet, Match, load
-from joulebook.accounting.records import METHODS, Estimate
+from joulebook.accounting.records import METHODS
 from joulebook.accounting.site import Range, Site, load_site, site_path
 from joulebook.accounting.water import water_l
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
-from joulebook.accounting.records import Estimate
+from joulebook.accounting.estimates import Estimate
 from joulebook.reports.view import View
 
 

@@ -25,7 +25,7 @@ import pandas as pd
 import plotly.io as pio
 import streamlit as st
 
-from joulebook.accounting.records import Estimate
+from joulebook.accounting.estimates import Estimate
 from joulebook.reports import figures
 from joulebook.reports import format as fmt
 from joulebook.reports.sheet import SheetColumn, csv_text, screen_columns

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from joulebook.accounting.records import Estimate
+from joulebook.accounting.estimates import Estimate
 from joulebook.reports import format as fmt
 from joulebook.reports.pdf_figures import duration_ticks
 from joulebook.reports.view import Figure, Series

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from datetime import datetime
 
-from joulebook.accounting.records import Estimate
+from joulebook.accounting.estimates import Estimate
 
 MISSING = "–"
 THIN = "\u2009"

@@ -14,7 +14,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from joulebook.accounting.records import METHODS, Estimate
+from joulebook.accounting.estimates import Estimate
+from joulebook.accounting.records import METHODS
 from joulebook.reports import format as fmt
 from joulebook.reports.pdf_figures import between
 from joulebook.reports.view import Column, View

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from joulebook.accounting.records import Estimate
+from joulebook.accounting.estimates import Estimate
 from joulebook.reports import format as fmt
 from joulebook.reports.view import Column, View
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from joulebook.accounting.records import Estimate
+from joulebook.accounting.estimates import Estimate
 from joulebook.reports.format import MISSING, amount, count, duration, mid_of, moment, number, scale_for, span_of
 from joulebook.reports.view import Column, View
 

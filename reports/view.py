@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from joulebook.accounting.records import Estimate
+from joulebook.accounting.estimates import Estimate
 
 Kind = Literal["text", "time", "duration", "number", "estimate", "state", "run"]
 

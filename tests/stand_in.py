@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from joulebook.accounting.errors import InputError, LedgerBusy, NotFound
-from joulebook.accounting.records import Estimate, exactly, unknown
+from joulebook.accounting.estimates import Estimate, exactly, unknown
 from joulebook.reports.view import Column, FactorUse, Figure, Series, Tile, View
 
 HOSTILE = '"><script>alert(1)</script> $(rm -rf) =cmd|\'/C calc\'! #import "x"'

@@ -23,9 +23,9 @@ from joulebook.accounting.assess import (
     timeline,
 )
 from joulebook.accounting.errors import FactorError
+from joulebook.accounting.estimates import Estimate, exactly
 from joulebook.accounting.factors import Factor, FactorSet
 from joulebook.accounting.ledger import ingest, open_ledger
-from joulebook.accounting.records import Estimate, exactly
 from joulebook.accounting.site import Site
 from joulebook.accounting.units import canonical
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from joulebook.accounting.records import Estimate, exactly, unknown
+from joulebook.accounting.estimates import Estimate, exactly, unknown
 from joulebook.reports.format import amount, day, duration, mid_of, moment, money, number, scale_for, span_of
 
 

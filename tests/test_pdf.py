@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from joulebook.accounting.errors import MissingExtra
-from joulebook.accounting.records import Estimate, exactly, unknown
+from joulebook.accounting.estimates import Estimate, exactly, unknown
 from joulebook.reports import pdf
 from joulebook.reports.pdf import document_data, pdf_bytes, write_pdf
 from joulebook.reports.pdf_figures import duration_ticks, figure_data, value_axis

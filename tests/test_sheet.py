@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 from stand_in import HOSTILE
 
-from joulebook.accounting.records import Estimate, exactly, unknown
+from joulebook.accounting.estimates import Estimate, exactly, unknown
 from joulebook.reports.sheet import csv_text, safe_text, screen_columns
 from joulebook.reports.view import Column, View
 

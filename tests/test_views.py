@@ -18,9 +18,9 @@ from handmade import START_NS, HandmadeJournal
 
 from joulebook.accounting import assess
 from joulebook.accounting.errors import InputError, NotFound, SiteError
+from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.factors import FactorSet, load
 from joulebook.accounting.ledger import Ledger, ingest, open_ledger
-from joulebook.accounting.records import Estimate
 from joulebook.accounting.site import Site, write_site
 from joulebook.reports import views
 from joulebook.reports.view import View

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from joulebook.accounting.assess import KINDS, Assessor, assessor, estimate_of
+from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.factors import load
 from joulebook.accounting.ledger import Ledger
-from joulebook.accounting.records import Estimate
 from joulebook.reports.format import day, mid_of, moment, span_of
 from joulebook.reports.view import Column, FactorUse, Tile
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from joulebook.accounting.assess import factors_in_force
 from joulebook.accounting.errors import InputError
+from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.factors import Factor, load
-from joulebook.accounting.records import Estimate
 from joulebook.accounting.site import Site
 from joulebook.reports.view import Column, View
 

@@ -8,8 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from joulebook.accounting.assess import Assessor
+from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.ledger import Ledger
-from joulebook.accounting.records import METHODS, Estimate, weakest
+from joulebook.accounting.records import METHODS, weakest
 from joulebook.reports.format import amount, day, mid_of, number, scale_for
 from joulebook.reports.view import Figure, Series, View
 from joulebook.reports.views.common import (

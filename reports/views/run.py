@@ -18,9 +18,10 @@ from joulebook.accounting.assess import (
     worst_match,
 )
 from joulebook.accounting.errors import InputError, NotFound
+from joulebook.accounting.estimates import Estimate, exactly, unknown
 from joulebook.accounting.factors import MATCHES
 from joulebook.accounting.ledger import Ledger
-from joulebook.accounting.records import METHODS, Estimate, exactly, unknown
+from joulebook.accounting.records import METHODS
 from joulebook.reports.format import amount, duration, mid_of, scale_for
 from joulebook.reports.view import Column, Figure, Series, View
 from joulebook.reports.views.common import (
