@@ -1,7 +1,7 @@
 """`track`: a span of work, as a `with` block or around a function.
 
     with track("finetune", project="search") as run:     the first line of the run is on file
-        run.record("token", 4096, "token")                amounts, steps, quality, notes
+        run.record("token", 4096, "token")                amounts, steps, FLOP, quality, notes
         with track("epoch"):                              a child: same run, its parent is the span around it
             ...
                                                           the last line: how it ended
@@ -46,6 +46,13 @@ def _machine_room() -> Any:
 
         _room = sampler
     return _room
+
+
+def _flop_counts() -> Any:
+    """How FLOP are written down: few jobs count them."""
+    from joulebook.collectors import flops
+
+    return flops
 
 
 def configure(
@@ -96,6 +103,7 @@ class Span:
         self.around = _open_one(_current.get())  # the current span of this context before
         self.paused: Span | None = self  # of a generator: the current span where its body stopped
         self.lost_before = 0  # what the journal had lost when it began
+        self.flop_per_step: dict[str, dict[str, Any]] = {}  # by kind, the usage of one step; replaced, never changed
         self._recorder: Recorder | None = None
 
     @_guarded
@@ -105,8 +113,48 @@ class Span:
 
     @_guarded
     def step(self, n: float = 1) -> None:
-        """Adds `n` steps."""
-        self._write("usage", (_room or _machine_room()).usage("step", n, "step"))
+        """Adds `n` steps, with their FLOP where `flops_per_step` has said what one step has."""
+        steps = (_room or _machine_room()).usage("step", n, "step")
+        self._write("usage", steps)
+        for one in self.flop_per_step.values():
+            self._write("usage", {**one, "amount": one["amount"] * steps["amount"]})
+
+    @_guarded
+    def flops(
+        self,
+        amount: float,
+        method: str = "declared",
+        coverage: float | None = 1.0,
+        kind: str = "model",
+        source: str | None = None,
+    ) -> None:
+        """Adds floating-point operations, a multiplication with an addition being two: `flops(6 * params * tokens)`.
+
+        method: a method of the ledger, or who counted: "analytic", "flop_counter", "fp_arith" or any other name.
+        coverage: the part of the work that was counted, 0 to 1; None when nobody knows.
+        kind: "model", what the mathematics asks for, or "hardware", what the device did, recomputation included.
+        source: by what it was counted.
+
+        Utilisation is told against the dense bf16 peak of the device; fp16, else fp32, where it has no bf16.
+        """
+        self._write("usage", _flop_counts().flop_usage(amount, method, coverage, kind, source))
+
+    @_guarded
+    def flops_per_step(
+        self,
+        amount: float,
+        method: str = "declared",
+        coverage: float | None = 1.0,
+        kind: str = "model",
+        source: str | None = None,
+    ) -> None:
+        """From now on each `step(n)` of this span also adds n × `amount` FLOP of this kind; 0 ends that.
+
+        The arguments are those of `flops`.
+        """
+        one = _flop_counts().flop_usage(amount, method, coverage, kind, source)
+        others = {name: said for name, said in self.flop_per_step.items() if name != one["kind"]}
+        self.flop_per_step = {**others, one["kind"]: one} if one["amount"] else others
 
     @_guarded
     def quality(self, metric: str, value: float) -> None:

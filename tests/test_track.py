@@ -410,3 +410,81 @@ def test_a_span_may_be_used_from_any_thread(home):
         in_thread(lambda: run.record("token", 1, "token"))
     (usage,) = of(events(home), "usage")
     assert usage["span_id"] == run.span_id
+
+
+def flop_events(home) -> list[tuple[str, float, str, str, float | None, str | None]]:
+    return [
+        (e["kind"], e["amount"], e["unit"], e["method"], e.get("coverage"), e.get("source"))
+        for e in of(events(home), "usage")
+    ]
+
+
+def test_flop_are_written_with_what_they_cover_and_who_counted_them(home):
+    with track("run") as run:
+        run.flops(6 * 7e9 * 1000)  # 6ND: 7 billion parameters, 1,000 tokens
+        run.flops(2e12, method="analytic", kind="hardware", coverage=0.9)
+        run.flops(3e12, method="flop_counter", coverage=None)
+        run.flops(4e12, "fp_arith", 0.5, "hardware")
+        run.flops(5e12, method="nsight")
+        run.flops(6e12, method="analytic", source="my sheet")
+        run.flops(7e12, method="measured", source="the board")
+    assert flop_events(home) == [
+        ("model_flop", 4.2e13, "FLOP", "declared", 1.0, None),
+        ("hardware_flop", 2e12, "FLOP", "modelled", 0.9, "analytic"),
+        ("model_flop", 3e12, "FLOP", "modelled", None, "flop_counter"),
+        ("hardware_flop", 4e12, "FLOP", "measured", 0.5, "fp_arith"),
+        ("model_flop", 5e12, "FLOP", "declared", 1.0, "nsight"),
+        ("model_flop", 6e12, "FLOP", "modelled", 1.0, "my sheet"),
+        ("model_flop", 7e12, "FLOP", "measured", 1.0, "the board"),
+    ]
+
+
+def test_a_step_has_the_flop_that_were_said_before_it(home):
+    """1 step without; then 1 × 100, 3 × 100; then of both kinds, 2 × 200 and 2 × 250; then 1 step of hardware only."""
+    with track("run") as run:
+        run.step()
+        run.flops_per_step(100.0, method="analytic", coverage=0.8)
+        run.step()
+        run.step(3)
+        run.flops_per_step(200.0)
+        run.flops_per_step(250.0, kind="hardware")
+        run.step(2)
+        with track("part") as part:
+            part.step()  # a span of its own: nothing was said of its steps
+        run.flops_per_step(0)
+        run.step()
+    assert [(kind, amount, coverage) for kind, amount, _, _, coverage, _ in flop_events(home)] == [
+        ("step", 1.0, None),
+        ("step", 1.0, None),
+        ("model_flop", 100.0, 0.8),
+        ("step", 3.0, None),
+        ("model_flop", 300.0, 0.8),
+        ("step", 2.0, None),
+        ("model_flop", 400.0, 1.0),
+        ("hardware_flop", 500.0, 1.0),
+        ("step", 1.0, None),
+        ("step", 1.0, None),
+        ("hardware_flop", 250.0, 1.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"amount": -1}, "the amount is negative"),
+        ({"amount": float("inf")}, "the amount is not finite"),
+        ({"amount": "many"}, "the amount is not a number"),
+        ({"amount": 1, "coverage": 1.5}, "the coverage is not between 0 and 1"),
+        ({"amount": 1, "kind": "tensor"}, "the kind of FLOP is none of model, hardware"),
+    ],
+)
+@pytest.mark.parametrize("method", ["flops", "flops_per_step"])
+def test_bad_flop_are_told_and_left_out(home, given, told, method):
+    with track("run") as run:
+        getattr(run, method)(**given)
+        run.step()
+    found = events(home)
+    assert [event["kind"] for event in of(found, "usage")] == ["step"]
+    (gap,) = of(found, "gap")
+    assert gap["reason"].startswith(f"{method}: ")
+    assert told in gap["reason"]
