@@ -28,7 +28,7 @@ import duckdb
 import pyarrow as pa
 
 from joulebook.accounting.errors import LedgerBusy, LedgerError
-from joulebook.accounting.ledger import rollup, segments
+from joulebook.accounting.ledger import nodes, rollup, segments
 from joulebook.accounting.ledger.database import PATIENCE_S, Ledger
 from joulebook.accounting.ledger.journals import JournalFile, is_alive, journal_paths, new_bytes, open_journal
 from joulebook.accounting.ledger.parse import MOST_CHUNKS, BadLine, Chunk, load, shown
@@ -295,6 +295,7 @@ def _fold(con: duckdb.DuckDBPyConnection, moved: list[Move], bad: list[BadLine])
         _insert_quarantine(con, bad)
         _move_watermarks(con, moved, bad)
         rollup.refresh(con)
+        nodes.refresh(con)
         con.execute("commit")
     except BaseException:
         con.execute("rollback")
@@ -325,7 +326,8 @@ def _unfinished(part: Part) -> BadLine | None:
 
 
 _FACTS = {
-    "sensor": """select owner::uuid, seq, process_id, sensor, coalesce(device, 'cpu'), unit, method, boundary
+    "sensor": """select owner::uuid, seq, process_id, sensor, coalesce(device, 'cpu'), unit, method, boundary,
+        scope, source, model, wraps_at, update_s, window_s, accuracy, max_w, share_by, reserved, counted
         from event join process_of on journal = owner where event = 'sensor'""",
     "span": """select owner::uuid, seq, process_id, span_id::uuid, run_id::uuid, parent_id::uuid, name, project,
         case when len(tags) > 0
@@ -336,11 +338,11 @@ _FACTS = {
     "span_end": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), mono_ns,
         ok, error, exit_code, lost_events from event where event = 'span_end'""",
     "reading": """select owner::uuid, seq, process_id, span_id::uuid, c.sensor, make_timestamp(at_ns // 1000), mono_ns,
-        c.value, c.shared
-        from (select *, unnest(counters) as c from event where counters is not null)
-        join process_of on journal = owner""",
+        c.value, c.shared from counter join process_of on journal = owner where c.shared is not null""",
+    "node_reading": """select owner::uuid, seq, process_id, span_id::uuid, c.sensor, make_timestamp(at_ns // 1000),
+        mono_ns, c.value, c.status from counter join process_of on journal = owner where c.shared is null""",
     "usage": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), kind, amount, unit,
-        method from event where event = 'usage'""",
+        method, coverage, source from event where event = 'usage'""",
     "quality": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), kind, amount
         from event where event = 'quality'""",
     "note": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), text
@@ -352,6 +354,8 @@ _FACTS = {
 
 
 def _insert_facts(con: duckdb.DuckDBPyConnection) -> None:
+    con.execute("create or replace temp table counter as select owner, seq, span_id, at_ns, mono_ns, unnest(counters) as c"
+                " from event where counters is not null")  # fmt: skip
     for fact, sql in _FACTS.items():
         con.execute(f"insert into {fact} {sql}")
 

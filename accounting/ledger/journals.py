@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from joulebook.accounting.home import journal_dir
-from joulebook.accounting.ledger.parse import FORMAT_VERSION, why_malformed
+from joulebook.accounting.ledger.parse import FORMAT_VERSIONS, READS, why_malformed
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def _header(line: bytes) -> dict[str, Any] | str:
     header: dict[str, Any] = json.loads(line)
     if header.get("event") != "journal" or not _is_uuid(header.get("journal_id")):
         return "the file does not begin with a journal header"
-    if header.get("version") != FORMAT_VERSION:
+    if header.get("version") not in FORMAT_VERSIONS:
         found = header.get("version")
-        return f"unknown format version {found}; this joulebook reads {FORMAT_VERSION}: upgrade and rebuild"
+        return f"unknown format version {found}; this joulebook reads {READS}: upgrade and rebuild"
     return header
 
 

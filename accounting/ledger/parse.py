@@ -25,7 +25,8 @@ import duckdb
 
 from joulebook.accounting.records import METHODS
 
-FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)
+READS = " and ".join(map(str, FORMAT_VERSIONS))
 FUTURE_TOLERANCE_NS = 3_600 * 10**9
 LONGEST_LINE = 16_000_000
 MOST_CHUNKS = 200  # in one batch: each is an open file
@@ -35,42 +36,50 @@ _ABOUT = ("span_id", "run_id")
 KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "journal": (("journal_id", "version"),
                 ("host", "pid", "boot_id", "joulebook", "python", "cpus", "cpu_model", "previous_id")),
-    "sensor": (("sensor", "unit", "method", "boundary"), ("device",)),
+    "sensor": (("sensor", "unit", "method", "boundary"),
+               ("device", "scope", "source", "model", "wraps_at", "update_s", "window_s", "accuracy", "max_w",
+                "share_by", "reserved", "counted")),
     "span_start": ((*_ABOUT, "name"), ("parent_id", "project", "tags", "command", "open", "counters")),
     "span_end": ((*_ABOUT, "ok"), ("error", "lost_events", "exit_code", "open", "counters")),
     "reading": ((), ("counters", "open")),
-    "usage": ((*_ABOUT, "kind", "amount", "unit", "method"), ()),
+    "usage": ((*_ABOUT, "kind", "amount", "unit", "method"), ("coverage", "source")),
     "quality": ((*_ABOUT, "kind", "amount"), ()),
     "note": ((*_ABOUT, "text"), ()),
     "gap": (("reason",), ("run_id", "sensor", "amount", "from_ns", "to_ns")),
 }  # fmt: skip
 COMMON = ("seq", "at_ns", "mono_ns")
+UNITS = ("J", "mJ", "uJ", "W", "mW", "uW", "s", "GB")
+SHARE_BY = ("cpu", "busy", "reservation")
 
 WORD, TEXT, WHOLE, NUMBER, FLAG, TAGS, COUNTERS = "word", "text", "whole", "number", "flag", "tags", "counters"
 FIELDS = {
     **dict.fromkeys(("event", "span_id", "run_id", "parent_id", "method"), WORD),  # texts out of a known set, or ids
     **dict.fromkeys(
         ("journal_id", "host", "boot_id", "joulebook", "python", "cpu_model", "previous_id", "sensor", "device", "unit",
-         "boundary", "name", "project", "command", "error", "kind", "text", "reason"), TEXT),
+         "boundary", "name", "project", "command", "error", "kind", "text", "reason", "scope", "source", "model",
+         "share_by"), TEXT),
     **dict.fromkeys((*COMMON, "version", "pid", "cpus", "exit_code", "lost_events", "open", "from_ns", "to_ns"), WHOLE),
-    "amount": NUMBER, "ok": FLAG, "tags": TAGS, "counters": COUNTERS,
+    **dict.fromkeys(("amount", "coverage", "wraps_at", "update_s", "window_s", "accuracy", "max_w", "reserved"), NUMBER),
+    "ok": FLAG, "counted": FLAG, "tags": TAGS, "counters": COUNTERS,
 }  # fmt: skip
 _TYPE = {WORD: "VARCHAR", TEXT: "VARCHAR", WHOLE: "BIGINT", NUMBER: "DOUBLE", FLAG: "BOOLEAN", TAGS: "VARCHAR[][]",
-         COUNTERS: "STRUCT(sensor VARCHAR, value DOUBLE, shared DOUBLE)[]"}  # fmt: skip
+         COUNTERS: "STRUCT(sensor VARCHAR, value DOUBLE, shared DOUBLE, status VARCHAR)[]"}  # fmt: skip
 # DuckDB would read "12" as the number 12 and 12 as the text "12". Read as JSON, a value still says what it is.
 _READ_AS = dict.fromkeys((TEXT, WHOLE, NUMBER, FLAG), "JSON") | {
     WORD: "VARCHAR",
     TAGS: "VARCHAR[][]",
-    COUNTERS: "STRUCT(sensor VARCHAR, value JSON, shared JSON)[]",
+    COUNTERS: "STRUCT(sensor VARCHAR, value JSON, shared JSON, status VARCHAR)[]",
 }
 _WRONG_TYPE = {
     TEXT: """not starts_with({0}::varchar, '"')""",
     WHOLE: """starts_with({0}::varchar, '"') or contains({0}::varchar, '.') or {0}::varchar in ('true', 'false')""",
     NUMBER: """starts_with({0}::varchar, '"') or {0}::varchar in ('true', 'false')""",
     FLAG: "{0}::varchar not in ('true', 'false')",
-    COUNTERS: """len(list_filter({0}, lambda c: c.sensor is null or c.value is null or c.shared is null
+    # a counter of the process has value and share, one of the node a value, or a status that says why it has none
+    COUNTERS: """len(list_filter({0}, lambda c: c.sensor is null or (c.value is null and c.status is null)
         or starts_with(c.value::varchar, '"') or starts_with(c.shared::varchar, '"')
-        or try_cast(c.value as double) is null or coalesce(try_cast(c.shared as double), -1) < 0)) > 0""",
+        or (c.value is not null and try_cast(c.value as double) is null)
+        or (c.shared is not null and (c.value is null or coalesce(try_cast(c.shared as double), -1) < 0)))) > 0""",
 }
 # A JSON text without escapes is what stands between its quotes.
 _AS_TEXT = "case when contains({0}::varchar, '\\') then {0} ->> '$' else ({0}::varchar)[2:-2] end"
@@ -204,18 +213,31 @@ def _meaning(kind: str, fields: Sequence[str]) -> list[tuple[str, str]]:
     return tests + _MEANING.get(kind, [])
 
 
-_MEANING = {
-    "journal": [
-        (f"version::bigint <> {FORMAT_VERSION}", f"unknown format version; this joulebook reads {FORMAT_VERSION}"),
-        ("seq::bigint <> 0 or (journal_id ->> '$') <> owner", "a journal header in the middle of a journal"),
-    ],
-    "sensor": [("(unit ->> '$') not in ('J', 's')", "a counter must count J or s")],
-    "usage": [("amount::double < 0", "the amount is negative")],
-}
-
-
 def _listed(words: Iterable[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
+
+
+_MEANING = {
+    "journal": [
+        (f"version::bigint not in {FORMAT_VERSIONS}", f"unknown format version; this joulebook reads {READS}"),
+        ("seq::bigint <> 0 or (journal_id ->> '$') <> owner", "a journal header in the middle of a journal"),
+    ],
+    "sensor": [
+        ("scope is not null and (scope ->> '$') <> 'node'", "the scope is not node"),
+        ("scope is null and (unit ->> '$') not in ('J', 's')", "a counter must count J or s"),
+        (f"(unit ->> '$') not in ({_listed(UNITS)})", f"a sensor must tell {', '.join(UNITS)}"),
+        (f"share_by is not null and (share_by ->> '$') not in ({_listed(SHARE_BY)})", "unknown share_by"),
+        ("reserved is not null and not reserved::double between 0 and 1", "reserved is not between 0 and 1"),
+        *[
+            (f"{name} is not null and not ({name}::double >= 0 and isfinite({name}::double))", f"{name} is negative")
+            for name in ("wraps_at", "update_s", "window_s", "accuracy", "max_w")
+        ],
+    ],
+    "usage": [
+        ("amount::double < 0", "the amount is negative"),
+        ("coverage is not null and not coverage::double between 0 and 1", "the coverage is not between 0 and 1"),
+    ],
+}
 
 
 _ODD_SQL = _odd_sql()
@@ -313,7 +335,7 @@ def _is_counter(entry: object) -> bool:
     if not isinstance(entry, dict):
         return False
     values = cast("dict[str, object]", entry)
-    return all(_is_text(value) if name == "sensor" else _is_number(value) for name, value in values.items())
+    return all(_is_text(value) if name in ("sensor", "status") else _is_number(value) for name, value in values.items())
 
 
 _CHECKS: dict[str, tuple[Callable[[object], bool], str]] = {
