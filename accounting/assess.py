@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from joulebook.accounting.carbon import operational_carbon_g
 from joulebook.accounting.column import Column
 from joulebook.accounting.cost import electricity_cost_usd
-from joulebook.accounting.energy import cpu_it_energy_j, facility_energy_j, it_energy_j
+from joulebook.accounting.energy import (
+    cpu_it_energy_j,
+    facility_energy_j,
+    it_energy_j,
+    least_share,
+    memory_energy_j,
+    most_share,
+)
 from joulebook.accounting.errors import SiteError
 from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.factors import MATCHES, WORLD, Factor, FactorSet, Match, load
@@ -38,6 +45,7 @@ Carrier = TypeVar("Carrier", float, Column)
 # kind of factor -> (field of Site that stands above the tables, unit)
 KINDS = {
     "cpu_power": ("cpu_power_w", "W"),
+    "dram_power": ("dram_power_w_per_gb", "W/GB"),
     "it_overhead": ("it_overhead", "1"),
     "pue": ("pue", "1"),
     "carbon_intensity": ("carbon_intensity_g_per_kwh", "gCO2e/kWh"),
@@ -105,8 +113,11 @@ def _match(site: Site, factors: FactorSet, kind: str, day: date) -> Match:
     declared: Range | None = getattr(site, field) if field else None
     if declared:
         return Match(_declared(kind, unit, declared), "declared")
-    places = {"cpu_power": site.cpu_class, "pue": site.provider, "wue": site.provider, "it_overhead": None}
+    places = {"cpu_power": site.cpu_class, "pue": site.provider, "wue": site.provider} | _WORLDWIDE
     return factors.select(kind, places.get(kind, site.region) or WORLD, day)
+
+
+_WORLDWIDE = dict.fromkeys(("it_overhead", "dram_power"))
 
 
 def _declared(kind: str, unit: str, values: Range) -> Factor:
@@ -154,41 +165,81 @@ def worst_match(in_force: InForce, kinds: tuple[str, ...]) -> str:
 # In SQL -----------------------------------------------------------------------------------------------------------
 
 
+def amount_sql(end: str, idle: str) -> str:
+    """What a row of `energy_source_…` used, in its own unit, at one end of the range; `idle` is the site's policy.
+
+    A part of a node's device is what its activity and its idle energy come to. Where others had a part too, it is less
+    sure: a second of theirs may have cost up to `SKEW` times ours, or ours theirs.
+    """
+    part = "amount" if idle == "none" else f"(amount + idle_{idle})"
+    if end == "mid":
+        return f"case when node_mid is null then amount else {part} end"
+    of_nothing = 0 if end == "low" else 1  # nothing was seen of the device: then all it may have used may be ours
+    share, skew = Column(f"least(1, coalesce({part} / nullif(node_mid, 0), {of_nothing}))"), Column(_SKEW_SQL)
+    bound = least_share(share, skew=skew) if end == "low" else most_share(share, skew=skew)
+    return f"case when node_mid is null then amount else greatest(0, node_{end} * {bound}) end"
+
+
+# Two processes that are as busy may draw this differently; where nobody saw who was busy, more so.
+SKEW = {"cpu": 2, "busy": 2, "reservation": 4}
+_SKEWS = " ".join(f"when '{by}' then {skew}" for by, skew in SKEW.items())
+_SKEW_SQL = f"(case share_by {_SKEWS} else 1 end)"
+
+
+def device_energy_sql(end: str) -> str:
+    """Device energy (J) of a row with `amount_<end>` and its factors; null where the row is not of a device."""
+    memory = memory_energy_j(Column(f"amount_{end}"), dram_power_w_per_gb=Column(f"dram_power_{end}"))
+    return f"case when boundary = 'device' then case unit when 'GB' then {memory} else amount_{end} end end"
+
+
 def energy_sql(end: str) -> str:
-    """IT energy (J) of a row of `energy_source_hour` or `…_minute` with its factors, at one end of the range."""
-    cpu = cpu_it_energy_j(Column("amount"), cpu_power_w=Column(f"cpu_power_{end}"))
-    device = it_energy_j(Column("amount"), it_overhead=Column(f"it_overhead_{end}"))
-    return f"case when unit = 's' then {cpu} when boundary = 'device' then {device} else amount end"
+    """IT energy (J) of a row with `amount_<end>` and its factors, at one end of the range."""
+    cpu = cpu_it_energy_j(Column(f"amount_{end}"), cpu_power_w=Column(f"cpu_power_{end}"))
+    device = it_energy_j(Column(f"({device_energy_sql(end)})"), it_overhead=Column(f"it_overhead_{end}"))
+    return f"case when unit = 's' then {cpu} when boundary = 'device' then {device} else amount_{end} end"
 
 
 def _method_rank_sql() -> str:
     ranks = " ".join(f"when '{method}' then {rank}" for rank, method in enumerate(METHODS))
-    return f"case case when unit = 's' then 'modelled' else method end {ranks} else {len(METHODS) - 1} end"
+    attributed = METHODS.index("attributed")
+    rank = f"case method {ranks} else {len(METHODS) - 1} end"
+    return f"""case when unit = 's' then {METHODS.index("modelled")}
+        when amount_mid < {WHOLE} * node_mid then greatest({rank}, {attributed}) else {rank} end"""
 
 
-# How weak the evidence of a row of energy is: CPU seconds become joules by a model, however well they were counted.
+WHOLE = 0.999  # a larger part of a device is all of it
+
+# How weak the evidence of a row of energy is: CPU seconds become joules by a model, however well they were counted,
+# and a part of a device is attributed, however well the device was measured.
 METHOD_RANK_SQL = _method_rank_sql()
 
 
-def _assessed_sql(grain: str) -> str:
-    energies = ", ".join(f"{energy_sql(end)} as it_{end}" for end in ENDS)
-    amounts: list[str] = []
+def with_amounts(source: str, idle: str) -> str:
+    """Rows of a source of energy with their factors in force and their `amount_low`, `amount_mid`, `amount_high`."""
+    amounts = ", ".join(f"{amount_sql(end, idle)} as amount_{end}" for end in ENDS)
+    return f"""(select e.*, f.*, {amounts} from {source} e
+                join in_force f on e.at_utc >= f.start_utc and e.at_utc < f.end_utc)"""
+
+
+def _assessed_sql(grain: str, idle: str) -> str:
+    energies = ", ".join(f"{energy_sql(end)} as it_{end}, {device_energy_sql(end)} as device_{end}" for end in ENDS)
+    amounts = [f"device_{end} as device_energy_j_{end}" for end in ENDS]
     for end in ENDS:
         columns = impact_amounts(Column(f"it_{end}"), {kind: Column(f"{kind}_{end}") for kind in KINDS})
         amounts += [f"{column} as {category}_{end}" for category, column in columns.items()]
     return f"""
         select run_id, at_utc, sensor, piece, covered_s,
-               case when boundary = 'device' then amount end as device_energy_j,
                case when unit = 's' then amount end as cpu_time_s,
+               case when unit = 'GB' then amount_mid end as memory_gb_s,
                {METHOD_RANK_SQL} as method_rank,
                {", ".join(amounts)}
-        from (select e.*, f.*, {energies} from energy_source_{grain} e
-              join in_force f on e.at_utc >= f.start_utc and e.at_utc < f.end_utc)
+        from (select *, {energies} from {with_amounts(f"energy_source_{grain}", idle)})
     """
 
 
-ASSESSED_SQL = {grain: _assessed_sql(grain) for grain in ("hour", "minute")}
-SUMS_SQL = ", ".join(f"sum({category}_{end}) as {category}_{end}" for category in CATEGORIES for end in ENDS)
+SUMS_SQL = ", ".join(
+    f"sum({category}_{end}) as {category}_{end}" for category in (*CATEGORIES, "device_energy_j") for end in ENDS
+)
 
 
 def in_force_table(pieces: list[InForce]) -> pa.Table:
@@ -225,7 +276,7 @@ class Assessor:
 
     def rows(self, sql: str, params: tuple[Any, ...] = ()) -> list[dict[str, Any]]:
         """The answer to a question about `assessed` (one row per run, counter and hour or minute)."""
-        full = f"with assessed as ({ASSESSED_SQL[self.grain]}) {sql}"
+        full = f"with assessed as ({_assessed_sql(self.grain, self.site.idle_energy)}) {sql}"
         return self.ledger.rows(full, params, {"in_force": in_force_table(self.pieces)})
 
 

@@ -34,3 +34,18 @@ def it_energy_j(device_energy_j: Carrier, *, it_overhead: Carrier) -> Carrier:
 def facility_energy_j(it_energy_j: Carrier, *, pue: Carrier) -> Carrier:
     """Facility energy. Unit: J = J × PUE."""
     return it_energy_j * pue
+
+
+def memory_energy_j(memory_gb_s: Carrier, *, dram_power_w_per_gb: Carrier) -> Carrier:
+    """Device energy modelled from installed memory, where no sensor sees it. Unit: J = GB × s × W ÷ GB."""
+    return memory_gb_s * dram_power_w_per_gb
+
+
+def least_share(share: Carrier, *, skew: Carrier) -> Carrier:
+    """The least that a share can be if a unit of another's activity costs up to `skew` times ours. Unit: 1."""
+    return share / (share + skew * (1 - share))
+
+
+def most_share(share: Carrier, *, skew: Carrier) -> Carrier:
+    """The most that a share can be if a unit of our activity costs up to `skew` times another's. Unit: 1."""
+    return share * skew / (share * skew + 1 - share)

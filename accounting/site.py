@@ -7,6 +7,7 @@
     wue_l_per_kwh = 0.2
     price_usd_per_kwh = [0.10, 0.12, 0.14]
     cpu_power_w = [2.0, 3.0, 5.0]    # W at the plug per busy logical CPU; stands above the generic curve
+    idle_energy = "reservation"      # who bears what an idle machine draws: reservation, equal or none
 
 Everything is optional. What is not said is taken for the world, with the world's wide range, and marked so.
 """
@@ -38,9 +39,13 @@ class Site:
     carbon_intensity_g_per_kwh: Range | None = None
     cpu_power_w: Range | None = None
     it_overhead: Range | None = None
+    dram_power_w_per_gb: Range | None = None
+    idle_energy: str = "reservation"
 
 
 RANGES = tuple(field.name for field in fields(Site) if "Range" in str(field.type))
+# Idle energy of a node goes to its runs by what they reserved, in equal parts, or to nobody.
+IDLE_POLICIES = ("reservation", "equal", "none")
 _LEAST = {"pue": 1.0, "it_overhead": 1.0}
 
 
@@ -79,6 +84,8 @@ def parse_site(table: Mapping[str, Any]) -> Site:
 def _text(key: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise SiteError(f"{key} must be a text such as {'FR' if key == 'region' else 'aws'!r}, not {value!r}")
+    if key == "idle_energy" and value not in IDLE_POLICIES:
+        raise SiteError(f"idle_energy must be one of {', '.join(IDLE_POLICIES)}, not {value!r}")
     return value.strip()
 
 
@@ -96,7 +103,7 @@ def write_site(home: Path, site: Site) -> Path:
     lines = ["# Where this machine stands. See `joulebook init --help`; values: a number or [low, mid, high]."]
     for field in fields(Site):
         value = getattr(site, field.name)
-        if value is not None:
+        if value is not None and (value != field.default or field.name == "region"):
             lines.append(f"{field.name} = {_toml(value)}")
     path = site_path(home)
     home.mkdir(parents=True, exist_ok=True)

@@ -79,6 +79,7 @@ def test_what_the_site_declares_stands_above_every_table() -> None:
     assert (found["electricity_price"].match, found["electricity_price"].factor.region) == ("newer", "FR")  # from 2025
     assert {kind for kind, match in found.items() if match.match == "world"} == {
         "cpu_power",
+        "dram_power",
         "it_overhead",
         "pue",
         "wue",

@@ -14,7 +14,7 @@ from joulebook.accounting.assess import CATEGORIES, ENDS, energy_sql, impact_amo
 from joulebook.accounting.carbon import operational_carbon_g
 from joulebook.accounting.column import Column
 from joulebook.accounting.cost import electricity_cost_usd
-from joulebook.accounting.energy import cpu_it_energy_j, facility_energy_j, it_energy_j
+from joulebook.accounting.energy import cpu_it_energy_j, facility_energy_j, it_energy_j, memory_energy_j
 from joulebook.accounting.water import water_l
 
 KWH = 3_600_000.0
@@ -108,14 +108,18 @@ def test_every_impact_is_the_same_on_float_array_and_sql(
 def test_energy_in_sql_is_the_energy_of_the_formulas(
     con: duckdb.DuckDBPyConnection, amount: float, power: tuple[float, ...], overhead: tuple[float, ...]
 ) -> None:
-    """CPU seconds × W; joules of a device × overhead; joules at the plug as they are; at each end of the range."""
-    row: dict[str, float | str] = {"amount": amount}
+    """CPU seconds × W; joules of a device × overhead; joules at the plug as they are; GB·s × W/GB × overhead."""
+    row: dict[str, float | str] = {f"amount_{end}": amount for end in ENDS}
+    row |= {f"dram_power_{end}": x for end, x in zip(ENDS, power, strict=True)}
     row |= {f"cpu_power_{end}": x for end, x in zip(ENDS, power, strict=True)}
     row |= {f"it_overhead_{end}": x for end, x in zip(ENDS, overhead, strict=True)}
     texts = [energy_sql(end) for end in ENDS]
     modelled = [cpu_it_energy_j(amount, cpu_power_w=x) for x in power]
     at_plug = [it_energy_j(amount, it_overhead=x) for x in overhead]
-    for unit, boundary, expected in (("s", "it", modelled), ("J", "device", at_plug), ("J", "it", [amount] * 3)):
+    memory = [it_energy_j(memory_energy_j(amount, dram_power_w_per_gb=w), it_overhead=x)
+              for w, x in zip(power, overhead, strict=True)]  # fmt: skip
+    cases = (("s", "it", modelled), ("J", "device", at_plug), ("J", "it", [amount] * 3), ("GB", "device", memory))
+    for unit, boundary, expected in cases:
         assert in_sql(con, texts, row | {"unit": unit, "boundary": boundary}) == near(expected)
 
 

@@ -27,6 +27,7 @@ CONTRACT = {
     "electricity_price": ("USD/kWh", PLACE, 0.005),
     "cpu_power": ("W", KEY, 0.1),
     "it_overhead": ("1", KEY, 1.0),
+    "dram_power": ("W/GB", KEY, 0.01),
 }
 Row = dict[str, str]
 
@@ -154,6 +155,7 @@ def test_a_cpu_that_nobody_named_spans_every_known_one() -> None:
         ("electricity_price", "US-VA", "2023-01-01", 0.0895),  # EIA: 8.95 cents, commercial
         ("electricity_price", "DE", "2025-07-01", 0.2264 * 1.13),  # Eurostat: 0.2264 EUR; 1.13 USD per EUR
         ("cpu_power", "intel-granite-rapids", "2020-01-01", 2.527),  # ccf-coefficients
+        ("dram_power", "WORLD", "2016-01-01", 0.3725),  # Green Algorithms
         ("it_overhead", "WORLD", "2012-01-01", 1 / 0.92),  # 80 PLUS Gold at 230 V, half load
     ],
 )

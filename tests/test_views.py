@@ -110,7 +110,7 @@ def test_without_a_site_the_world_stands_in_and_it_is_said(home: Path) -> None:
     )
     assert any("joulebook init --region" in note for note in view.notes)
     assert {use.factor_id for use in view.factors} == {
-        row.factor_id for kind, row in rows.items() if kind != "it_overhead"
+        row.factor_id for kind, row in rows.items() if kind not in ("it_overhead", "dram_power")
     }
     assert {use.match for use in view.factors} == {"world"}
 
@@ -591,7 +591,7 @@ def test_the_factors_in_force_here() -> None:
     assert (rows["pue"]["match"], rows["pue"]["amount"]) == ("declared", Estimate(1.1, 1.2, 1.3, "1", "declared"))
     assert (rows["cpu_power"]["match"], rows["cpu_power"]["region"]) == ("world", "WORLD")
     assert rows["carbon_intensity"]["region"] == "FR"
-    assert view.sentence == f"7 of {len(load().rows)} rows; factor set {load().set_id}."
+    assert view.sentence == f"8 of {len(load().rows)} rows; factor set {load().set_id}."
 
 
 @pytest.mark.parametrize("region", ["FR", "fr"])

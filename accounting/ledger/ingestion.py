@@ -354,8 +354,8 @@ _FACTS = {
 
 
 def _insert_facts(con: duckdb.DuckDBPyConnection) -> None:
-    con.execute("create or replace temp table counter as select owner, seq, span_id, at_ns, mono_ns, unnest(counters) as c"
-                " from event where counters is not null")  # fmt: skip
+    con.execute("""create or replace temp table counter as
+        select owner, seq, span_id, at_ns, mono_ns, unnest(counters) as c from event where counters is not null""")
     for fact, sql in _FACTS.items():
         con.execute(f"insert into {fact} {sql}")
 

@@ -59,7 +59,8 @@ FIELDS = {
          "boundary", "name", "project", "command", "error", "kind", "text", "reason", "scope", "source", "model",
          "share_by"), TEXT),
     **dict.fromkeys((*COMMON, "version", "pid", "cpus", "exit_code", "lost_events", "open", "from_ns", "to_ns"), WHOLE),
-    **dict.fromkeys(("amount", "coverage", "wraps_at", "update_s", "window_s", "accuracy", "max_w", "reserved"), NUMBER),
+    **dict.fromkeys(
+        ("amount", "coverage", "wraps_at", "update_s", "window_s", "accuracy", "max_w", "reserved"), NUMBER),
     "ok": FLAG, "counted": FLAG, "tags": TAGS, "counters": COUNTERS,
 }  # fmt: skip
 _TYPE = {WORD: "VARCHAR", TEXT: "VARCHAR", WHOLE: "BIGINT", NUMBER: "DOUBLE", FLAG: "BOOLEAN", TAGS: "VARCHAR[][]",

@@ -86,7 +86,7 @@ def factor_uses(assess: Assessor, rows: Sequence[Mapping[str, Any]]) -> tuple[Fa
     """The factors behind some result rows, each once, in the order of `KINDS`."""
     timeline = assess.pieces
     pieces = sorted({piece for row in rows for piece in row["pieces"] or ()})
-    unused = {"cpu_power": "cpu_time_s", "it_overhead": "device_energy_j"}
+    unused = {"cpu_power": "cpu_time_s", "it_overhead": "device_energy_j_mid", "dram_power": "memory_gb_s"}
     kinds = [kind for kind in KINDS if kind not in unused or any(row[unused[kind]] is not None for row in rows)]
     uses: dict[str, FactorUse] = {}
     for kind in kinds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from joulebook.accounting.assess import (
     CATEGORIES,
@@ -15,12 +15,14 @@ from joulebook.accounting.assess import (
     energy_sql,
     estimate_of,
     in_force_table,
+    with_amounts,
     worst_match,
 )
 from joulebook.accounting.errors import InputError, NotFound
-from joulebook.accounting.estimates import Estimate, exactly, unknown
+from joulebook.accounting.estimates import Estimate, unknown
 from joulebook.accounting.factors import MATCHES
 from joulebook.accounting.ledger import Ledger
+from joulebook.accounting.ledger.nodes import parts as node_parts
 from joulebook.accounting.records import METHODS
 from joulebook.reports.format import amount, duration, mid_of, scale_for
 from joulebook.reports.view import Column, Figure, Series, View
@@ -35,6 +37,9 @@ from joulebook.reports.views.common import (
     standing_notes,
 )
 from joulebook.reports.views.runs import RUNS_SQL, gaps_of, run_row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MOST_SPANS = 200
 MOST_BARS = 30
@@ -72,9 +77,11 @@ def run(ledger: Ledger, run_id: str) -> View:
     facts = assess.rows(f"{RUNS_SQL} and w.span_id = ?::uuid", (run_id,))[0]
     row = run_row(facts, gaps_of(ledger, [facts])[run_id])
     cells = impact_cells(facts)
+    shown = ledger.rows(_SPANS_SQL.replace("$run", f"'{run_id}'"))
+    used, odd = node_parts(ledger, [span["span_id"] for span in shown])
     parts = (
-        _power(assess, facts),
-        _spans(assess, run_id),
+        _power(assess, facts, used),
+        _spans(assess, shown, used),
         _impacts(assess, facts, cells),
         _usage(ledger, run_id),
         _quality(ledger, run_id),
@@ -109,36 +116,54 @@ def _sentence(row: Mapping[str, Any]) -> str:
 
 # Power ------------------------------------------------------------------------------------------------------------
 
-_POWER_SQL = """
-    with mine as (
-        select r.sensor, r.read_at_utc, r.mono_ns, n.unit, n.boundary, s.start_mono_ns,
-               r.shared - lag(r.shared) over w as amount,
-               (r.mono_ns - lag(r.mono_ns) over w) / 1e9 as seconds
+# What is known of the run between two readings: counters of its process, and its part of the devices of its node.
+_READ_SQL = """
+    select e.*, (from_ns - start_mono_ns) / 1e9 as from_s, (to_ns - start_mono_ns) / 1e9 as at_s
+    from (
+        select s.span_id, s.start_mono_ns, r.read_at_utc as at_utc, lag(r.mono_ns) over w as from_ns,
+               r.mono_ns as to_ns, r.sensor, n.unit, n.boundary, n.method, r.shared - lag(r.shared) over w as amount,
+               0 as idle_reservation, 0 as idle_equal, null as node_low, null as node_mid, null as node_high,
+               null as share_by
         from work s
         join reading r on r.process_id = s.process_id and r.mono_ns >= s.start_mono_ns
                       and r.mono_ns <= coalesce(s.end_mono_ns, r.mono_ns)
+                      and (r.span_id is null or r.span_id = s.span_id or not exists (select 1 from node_part))
         join counted n on n.process_id = r.process_id and n.sensor = r.sensor
-        where s.span_id = ?::uuid
+        where s.span_id = $run::uuid and (n.unit = 'J' or s.span_id not in (select run_id from cpu_seen))
         window w as (partition by r.sensor order by r.mono_ns)
-    ), bucket as (
-        select sensor, unit, boundary, min(read_at_utc) as read_at_utc, sum(amount) as amount, sum(seconds) as seconds,
-               max(mono_ns - start_mono_ns) / 1e9 as at_s, ntile
-        from (select *, ntile({points}) over (partition by sensor order by mono_ns) as ntile
-              from mine where seconds > {shortest})
-        group by sensor, unit, boundary, ntile
+        union all
+        select s.span_id, s.start_mono_ns, p.at_utc, p.from_ns, p.to_ns, p.sensor, p.unit, p.boundary, p.method,
+               p.active, p.idle_reservation, p.idle_equal, p.node_low, p.node_mid, p.node_high, p.share_by
+        from node_part p join work s on s.span_id::varchar = p.window_id
+        where p.counted and p.seconds > 0
+    ) e where from_ns is not null
+"""
+_POWER_SQL = """
+    with bucket as (
+        select sensor, unit, boundary, method, share_by, min(at_utc) as at_utc, sum(amount) as amount,
+               sum(idle_reservation) as idle_reservation, sum(idle_equal) as idle_equal, sum(node_low) as node_low,
+               sum(node_mid) as node_mid, sum(node_high) as node_high, sum(at_s - from_s) as seconds, max(at_s) as at_s
+        from (select *, ntile({points}) over (partition by sensor order by at_s) as ntile
+              from ({read}) where at_s - from_s > {shortest})
+        group by sensor, unit, boundary, method, share_by, ntile
     )
     select at_s, max(seconds) as seconds, sum({low}) as low, sum({mid}) as mid, sum({high}) as high
-    from (select b.*, f.* from bucket b join in_force f on b.read_at_utc >= f.start_utc and b.read_at_utc < f.end_utc)
-    group by at_s order by at_s
+    from {amounts} group by at_s order by at_s
 """
 
 
-def _power(assess: Assessor, facts: Mapping[str, Any]) -> View:
+def _power(assess: Assessor, facts: Mapping[str, Any], used: pa.Table) -> View:
     """Mean power between readings. Readings closer than a tenth of a second say little and are left out."""
     ends = {end: f"({energy_sql(end)}) / seconds" for end in ENDS}
     shortest = min(0.1, (facts["duration_s"] or 0) / 20)
-    sql = _POWER_SQL.format(points=MOST_POINTS, shortest=f"{shortest:.6f}", **ends)
-    found = assess.ledger.rows(sql, (facts["run_id"],), {"in_force": in_force_table(assess.pieces)})
+    sql = _POWER_SQL.format(
+        points=MOST_POINTS,
+        read=_READ_SQL.replace("$run", f"'{facts['run_id']}'"),
+        shortest=f"{shortest:.6f}",
+        amounts=with_amounts("bucket", assess.site.idle_energy),
+        **ends,
+    )
+    found = assess.ledger.rows(sql, (), {"in_force": in_force_table(assess.pieces), "node_part": used})
     columns = (Column("at_s", "Since start", "duration", "s"), Column("power_w", "Power", "estimate", "W"))
     method = METHODS[facts["method_rank"]] if facts["method_rank"] is not None else "unknown"
     rows = tuple(
@@ -167,7 +192,7 @@ def _twice(values: Iterable[float]) -> tuple[float, ...]:
 # Spans ------------------------------------------------------------------------------------------------------------
 
 # The longest spans only: a run may have a million. A span that ended has readings of its own; another its process's.
-_SPANS_SQL = """
+_SPANS_SQL = f"""
     with recursive mine as (
         select w.*, 0 as depth from work w where span_id = $run::uuid
         union all
@@ -177,36 +202,46 @@ _SPANS_SQL = """
         select *, count(*) over () as spans,
                coalesce((end_mono_ns - start_mono_ns) / 1e9,
                         epoch_us(seen_until_utc - started_at_utc) / 1e6) as duration_s
-        from mine order by depth > 0, duration_s desc limit {most}
+        from mine order by depth > 0, duration_s desc limit {MOST_SPANS}
+    )
+    select m.span_id::varchar as span_id, m.name, m.state, m.error, m.depth, m.started_at_utc, m.duration_s, m.spans,
+           epoch_us(m.started_at_utc - root.started_at_utc) / 1e6 as at_s
+    from longest m join longest root on root.span_id = $run::uuid
+    order by m.started_at_utc, m.depth, m.seq
+"""
+_SPAN_ENERGY_SQL = """
+    with shown as (
+        select w.* from work w where w.span_id::varchar in (select unnest(?))
     ), its_reading as (
         select m.span_id, r.process_id, r.sensor, r.shared
-        from longest m join reading r on r.span_id = m.span_id where m.end_mono_ns is not null
+        from shown m join reading r on r.span_id = m.span_id where m.end_mono_ns is not null
         union all
         select m.span_id, r.process_id, r.sensor, r.shared
-        from longest m join reading r on r.process_id = m.process_id and r.mono_ns >= m.start_mono_ns
+        from shown m join reading r on r.process_id = m.process_id and r.mono_ns >= m.start_mono_ns
         where m.end_mono_ns is null
+    ), seen as (
+        select distinct window_id from node_part
+        where counted and split_part(device, ':', 1) in ('cpu', 'module', 'platform')
     ), edge as (
-        select r.span_id, r.sensor, n.unit, n.boundary, n.method,
-               case when count(*) > 1 then max(r.shared) - min(r.shared) end as amount  -- one reading tells nothing
-        from its_reading r join counted n on n.process_id = r.process_id and n.sensor = r.sensor
-        group by all
-    ), energy as (
-        select span_id, sum({low}) as low, sum({mid}) as mid, sum({high}) as high, max({rank}) as method_rank
-        from (select e.*, f.* from edge e join longest m on m.span_id = e.span_id
-              join in_force f on m.started_at_utc >= f.start_utc and m.started_at_utc < f.end_utc)
-        group by span_id
+        select r.span_id::varchar as span_id, m.started_at_utc as at_utc, r.sensor, n.unit, n.boundary, n.method,
+               case when count(*) > 1 then max(r.shared) - min(r.shared) end as amount,  -- one reading tells nothing
+               0 as idle_reservation, 0 as idle_equal, null as node_low, null as node_mid, null as node_high,
+               null as share_by
+        from its_reading r join shown m on m.span_id = r.span_id
+        join counted n on n.process_id = r.process_id and n.sensor = r.sensor
+        where n.unit = 'J' or r.span_id::varchar not in (select window_id from seen) group by all
+        union all
+        select p.window_id, min(at_utc), sensor, unit, boundary, method, sum(active), sum(idle_reservation),
+               sum(idle_equal), sum(node_low), sum(node_mid), sum(node_high), share_by
+        from node_part p where counted group by all
     )
-    select m.span_id, m.name, m.state, m.error, m.depth, m.started_at_utc, m.duration_s, m.spans,
-           epoch_us(m.started_at_utc - root.started_at_utc) / 1e6 as at_s, e.low, e.mid, e.high, e.method_rank
-    from longest m join longest root on root.span_id = $run::uuid left join energy e on e.span_id = m.span_id
-    order by m.started_at_utc, m.depth, m.seq
+    select span_id, sum({low}) as low, sum({mid}) as mid, sum({high}) as high, max({rank}) as method_rank
+    from {amounts} group by span_id
 """
 
 
-def _spans(assess: Assessor, run_id: str) -> View:
-    ends = {end: energy_sql(end) for end in ENDS}
-    sql = _SPANS_SQL.format(rank=METHOD_RANK_SQL, most=MOST_SPANS, **ends).replace("$run", f"'{run_id}'")
-    shown = assess.ledger.rows(sql, (), {"in_force": in_force_table(assess.pieces)})
+def _spans(assess: Assessor, shown: Sequence[dict[str, Any]], used: pa.Table) -> View:
+    energies = _span_energies(assess, shown, used)
     rows = tuple(
         {
             "name": row["name"],
@@ -214,7 +249,7 @@ def _spans(assess: Assessor, run_id: str) -> View:
             "depth": row["depth"],
             "at_s": row["at_s"],
             "duration_s": row["duration_s"],
-            "energy_j": _span_energy(row),
+            "energy_j": _span_energy(energies.get(row["span_id"])),
             "error": row["error"],
             "span_id": row["span_id"],
         }
@@ -230,14 +265,21 @@ def _spans(assess: Assessor, run_id: str) -> View:
     return View("spans", "Spans", columns=columns, rows=rows, figure=_span_figure(shown), notes=notes)
 
 
+def _span_energies(assess: Assessor, shown: Sequence[dict[str, Any]], used: pa.Table) -> dict[str, dict[str, Any]]:
+    ends = {end: energy_sql(end) for end in ENDS}
+    sql = _SPAN_ENERGY_SQL.format(rank=METHOD_RANK_SQL, amounts=with_amounts("edge", assess.site.idle_energy), **ends)
+    tables = {"in_force": in_force_table(assess.pieces), "node_part": used}
+    return {row["span_id"]: row for row in assess.ledger.rows(sql, ([row["span_id"] for row in shown],), tables)}
+
+
 def _largest(found: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     """The longest spans, in the order in which they began."""
     longest = {row["span_id"] for row in sorted(found, key=lambda row: -row["duration_s"])[:count]}
     return [row for row in found if row["span_id"] in longest]
 
 
-def _span_energy(row: Mapping[str, Any]) -> Estimate:
-    if row["mid"] is None:
+def _span_energy(row: Mapping[str, Any] | None) -> Estimate:
+    if row is None or row["mid"] is None:
         return unknown("J", "no counter was read in this span")
     return Estimate(row["low"], row["mid"], row["high"], "J", METHODS[int(row["method_rank"])])
 
@@ -278,7 +320,8 @@ def _impacts(assess: Assessor, facts: Mapping[str, Any], cells: Mapping[str, Est
     if cells["energy_j"].known:
         pieces = [assess.pieces[number] for number in sorted(facts["pieces"])]
         energy_kinds = ("cpu_power",) if facts["cpu_time_s"] is not None else ()
-        energy_kinds += ("it_overhead",) if facts["device_energy_j"] is not None else ()
+        energy_kinds += ("dram_power",) if facts["memory_gb_s"] is not None else ()
+        energy_kinds += ("it_overhead",) if facts["device_energy_j_mid"] is not None else ()
         for category, (_, kinds) in CATEGORIES.items():
             estimate = estimate_of(facts, category)
             used = energy_kinds + kinds
@@ -290,12 +333,11 @@ def _impacts(assess: Assessor, facts: Mapping[str, Any], cells: Mapping[str, Est
 
 
 def _device_row(facts: Mapping[str, Any]) -> dict[str, Any]:
-    measured = facts["device_energy_j"]
-    estimate = (
-        unknown("J", "no device sensor could be read; the model gives the server's share at the plug")
-        if measured is None
-        else exactly(measured, "J", METHODS[facts["device_method_rank"]])
-    )
+    if facts["device_energy_j_mid"] is None:
+        estimate = unknown("J", "no device sensor could be read; the model gives the server's share at the plug")
+    else:
+        low, mid, high = (facts[f"device_energy_j_{end}"] for end in ENDS)
+        estimate = Estimate(low, mid, high, "J", METHODS[facts["device_method_rank"]])
     return {"category": "device_energy_j", "label": "Energy, device", "amount": estimate, "method": estimate.method,
             "match": "–", "factor_ids": ""}  # fmt: skip
 

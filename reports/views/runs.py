@@ -42,8 +42,8 @@ RUNS_SQL = f"""
            w.ok, w.state, w.error, w.exit_code, w.lost_events, w.command, w.cpu_model, w.cpus, s.*
     from work w
     left join (select run_id as sum_run_id, max(method_rank) as method_rank, list(distinct piece) as pieces, {SUMS_SQL},
-                      max(method_rank) filter (where device_energy_j is not null) as device_method_rank,
-                      sum(device_energy_j) as device_energy_j, sum(cpu_time_s) as cpu_time_s
+                      max(method_rank) filter (where device_energy_j_mid is not null) as device_method_rank,
+                      sum(cpu_time_s) as cpu_time_s, sum(memory_gb_s) as memory_gb_s
                from assessed group by run_id) s on s.sum_run_id = w.span_id
     where w.parent_id is null
 """

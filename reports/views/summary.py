@@ -38,7 +38,7 @@ def totals(assess: Assessor, period: Period, by: str | None, project: str | None
     return assess.rows(
         f"""select {key} as key, count(distinct a.run_id) as runs, max(method_rank) as method_rank,
                    list(distinct piece) as pieces, {SUMS_SQL},
-                   sum(cpu_time_s) as cpu_time_s, sum(device_energy_j) as device_energy_j
+                   sum(cpu_time_s) as cpu_time_s, sum(memory_gb_s) as memory_gb_s
             from assessed a join work w on w.span_id = a.run_id
             where a.at_utc >= ? and a.at_utc < ? {condition}
             group by 1 order by {"1" if by == "day" else "carbon_g_mid desc nulls last, 1"}""",
