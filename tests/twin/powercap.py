@@ -86,9 +86,10 @@ AMD = (
     Zone("intel-rapl:0", "package-0", CPU, counted=True, range_uj=SMALL_RANGE_UJ, quantum_uj=15.3),
     Zone("intel-rapl:0:0", "core", _parts(CPU, 0.6), range_uj=SMALL_RANGE_UJ, quantum_uj=15.3),
 )
-AMD_MIRRORED = (
-    *AMD,
-    Zone("intel-rapl:1", "package-1", CPU, range_uj=SMALL_RANGE_UJ, quantum_uj=15.3),
+AMD_MIRRORED = (  # two dies of one socket show the socket's meter once each
+    AMD[0]._replace(name="package-0-die-0"),
+    AMD[1],
+    Zone("intel-rapl:1", "package-0-die-1", CPU, range_uj=SMALL_RANGE_UJ, quantum_uj=15.3),
     Zone("intel-rapl:1:0", "core", _parts(CPU, 0.6), range_uj=SMALL_RANGE_UJ, quantum_uj=15.3),
 )
 INTEL_MMIO = (

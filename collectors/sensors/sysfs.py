@@ -1,0 +1,108 @@
+"""Small files of the kernel: a line of text, a number, and a number that is read again and again.
+
+`NumberFile` keeps its file open and reads it with one `pread`, so that a job which gives up its privileges goes on
+reading. A file that went away and came back is another file (its inode says so) and is opened anew. What cannot be
+read is None with the name of the errno; a read that is empty, torn or refused is tried once more before that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from joulebook.collectors.sensors import Where
+
+MAX_BYTES = 4096
+GARBLED = "garbled"  # the status where a file holds no number
+
+
+class Cpu(NamedTuple):
+    """What /proc/cpuinfo says of the first CPU."""
+
+    vendor: str = ""  # "GenuineIntel", "AuthenticAMD"; on ARM a code such as "0x41"
+    model: str | None = None
+    is_virtual: bool = False
+
+
+class NumberFile:
+    """The number in one file, as often as it is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+        self._opened = (0, 0)  # device and inode
+
+    def read(self) -> tuple[int | None, str]:
+        """The number and "ok", or None and why not."""
+        status, before = GARBLED, None
+        for _ in range(2):
+            try:
+                text = self._text()
+            except OSError as error:
+                status = errno_name(error)
+                continue
+            # Without its end of line it may be the first half of a number: believed when it says the same twice.
+            if text.endswith(b"\n") or text == before:
+                with contextlib.suppress(ValueError):
+                    return int(text), "ok"
+            status, before = GARBLED, text
+        return None, status
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def _text(self) -> bytes:
+        found = self.path.stat()
+        if self._fd < 0 or (found.st_dev, found.st_ino) != self._opened:
+            self._open()
+        return os.pread(self._fd, MAX_BYTES, 0)
+
+    def _open(self) -> None:
+        fd = os.open(self.path, os.O_RDONLY)
+        self.close()
+        opened = os.fstat(fd)
+        self._fd, self._opened = fd, (opened.st_dev, opened.st_ino)
+
+
+def errno_name(error: OSError) -> str:
+    return errno.errorcode.get(error.errno or 0, "EIO")
+
+
+def text_of(path: Path) -> str | None:
+    """What the file says, None where it cannot be read."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            return (file.read(MAX_BYTES) or b"").decode("utf-8", "replace").strip()
+    except OSError:
+        return None
+
+
+def number_of(path: Path) -> int | None:
+    """The whole number in the file, None where there is none."""
+    try:
+        return int(text_of(path) or "")
+    except ValueError:
+        return None
+
+
+def names_in(folder: Path) -> list[str]:
+    """What stands in the folder; nothing where it cannot be listed."""
+    try:
+        return [path.name for path in folder.iterdir()]
+    except OSError:
+        return []
+
+
+def cpu_of(where: Where) -> Cpu:
+    """The CPU of the node. Only the first is read: the file is long on a large machine, and slow to make."""
+    facts: dict[str, str] = {}
+    for line in (text_of(where.proc / "cpuinfo") or "").splitlines():
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip(), value.strip())
+    vendor = facts.get("vendor_id") or facts.get("CPU implementer", "")
+    return Cpu(vendor, facts.get("model name") or None, "hypervisor" in facts.get("flags", "").split())
