@@ -228,7 +228,7 @@ def _assessed_sql(grain: str, idle: str) -> str:
         columns = impact_amounts(Column(f"it_{end}"), {kind: Column(f"{kind}_{end}") for kind in KINDS})
         amounts += [f"{column} as {category}_{end}" for category, column in columns.items()]
     return f"""
-        select run_id, at_utc, sensor, piece, covered_s,
+        select run_id, at_utc, sensor, share_by, piece, covered_s,
                case when unit = 's' then amount end as cpu_time_s,
                case when unit = 'GB' then amount_mid end as memory_gb_s,
                {METHOD_RANK_SQL} as method_rank,

@@ -10,6 +10,12 @@ from joulebook.accounting.estimates import Estimate
 MISSING = "–"
 THIN = "\u2009"
 
+
+def _by_thousands(unit: str) -> tuple[tuple[str, float], ...]:
+    """A unit and its multiples: FLOP, kFLOP, MFLOP, …"""
+    return tuple((prefix + unit, 1e3**step) for step, prefix in enumerate(("", *"kMGTPEZY")))
+
+
 # canonical unit -> (what one step is written as, how many canonical units it is), small to large
 SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "J": (("mWh", 3.6), ("Wh", 3.6e3), ("kWh", 3.6e6), ("MWh", 3.6e9), ("GWh", 3.6e12)),
@@ -17,6 +23,11 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "L": (("mL", 1e-3), ("L", 1.0), ("m³", 1e3)),
     "USD": (("µ$", 1e-6), ("m$", 1e-3), ("$", 1.0)),
     "W": (("mW", 1e-3), ("W", 1.0), ("kW", 1e3), ("MW", 1e6)),
+    "FLOP": _by_thousands("FLOP"),
+    "FLOP/s": _by_thousands("FLOP/s"),
+    "FLOP/J": _by_thousands("FLOP/J"),
+    "token": _by_thousands("token"),
+    "byte": (("byte", 1.0), *_by_thousands("B")[1:]),
 }
 
 
@@ -26,7 +37,7 @@ def scale_for(unit: str, largest: float | None) -> tuple[str, float]:
     if steps is None:
         return unit, 1.0
     if not largest:
-        return steps[1]
+        return next((step for step in steps if step[1] == 1.0), steps[1])
     if unit == "USD" and abs(largest) >= 0.01:
         return steps[-1]  # cents are written as parts of a dollar
     fitting = [step for step in steps if abs(largest) >= step[1]]

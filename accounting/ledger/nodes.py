@@ -62,7 +62,7 @@ where to_ns is null and last.process_id = node_window.process_id
 _STEPS = (resources.files("joulebook.accounting.ledger") / "nodes.sql").read_text(encoding="utf-8")
 
 _PART_OF = """
-    select s.window_id, s.sensor, s.at_utc, s.from_ns, s.to_ns, s.seconds,
+    select s.window_id::varchar as window_id, s.sensor, s.at_utc, s.from_ns, s.to_ns, s.seconds,
            d.device, case when d.unit = 'GB' then 'GB' else 'J' end as unit, d.method, d.boundary, d.share_by,
            d.counted,
            s.low * (1 - d.accuracy) as node_low, s.mid as node_mid, s.high * (1 + d.accuracy) as node_high,
@@ -80,9 +80,9 @@ _STORE = (
     f"""
     insert into share_minute
     select {_COLUMNS.format(time="minute_utc")}
-    from (select s.*, w.process_id, w.node_id, s.window_id as run_id, s.seconds as covered_s,
+    from (select s.*, w.process_id, w.node_id, w.window_id as run_id, s.seconds as covered_s,
                  date_trunc('minute', s.at_utc) as minute_utc
-          from ({_PART_OF}) s join node_window w on w.window_id = s.window_id)
+          from ({_PART_OF}) s join node_window w on w.window_id::varchar = s.window_id)
     group by all
     """,
     f"""
@@ -101,7 +101,7 @@ where s.span_id::varchar in (select unnest(?)) and s.process_id in (select proce
 
 
 _ODD = """
-    select p.window_id, s.sensor, s.what, s.from_utc, s.to_utc, s.low, s.mid, s.high
+    select p.window_id::varchar as window_id, s.sensor, s.what, s.from_utc, s.to_utc, s.low, s.mid, s.high
     from node_step s join node_pair p on p.node_id = s.node_id and p.sensor = s.sensor
     where s.what in ('reset', 'jump', 'ambiguous', 'unseen') and s.from_ns < p.to_ns and s.to_ns > p.from_ns
     order by s.from_ns

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from joulebook.accounting.assess import (
     CATEGORIES,
     ENDS,
-    METHOD_RANK_SQL,
     Assessor,
     energy_sql,
     estimate_of,
@@ -24,6 +23,7 @@ from joulebook.accounting.factors import MATCHES
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.ledger.nodes import parts as node_parts
 from joulebook.accounting.records import METHODS
+from joulebook.accounting.spans import span_energies
 from joulebook.reports.format import amount, duration, mid_of, scale_for
 from joulebook.reports.view import Column, Figure, Series, View
 from joulebook.reports.views.common import (
@@ -36,6 +36,7 @@ from joulebook.reports.views.common import (
     period_of,
     standing_notes,
 )
+from joulebook.reports.views.devices import devices, odd_notes
 from joulebook.reports.views.runs import RUNS_SQL, gaps_of, run_row
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def run(ledger: Ledger, run_id: str) -> View:
         _power(assess, facts, used),
         _spans(assess, shown, used),
         _impacts(assess, facts, cells),
+        devices(assess, run_id, used),
         _usage(ledger, run_id),
         _quality(ledger, run_id),
         _notes(ledger, run_id),
@@ -97,7 +99,8 @@ def run(ledger: Ledger, run_id: str) -> View:
         tiles=impact_tiles(cells),
         rows=(row,),
         parts=tuple(part for part in parts if part.rows),
-        notes=standing_notes(assess, {cells["energy_j"].method}),
+        notes=standing_notes(assess, {cells["energy_j"].method})
+        + odd_notes([step for step in odd.to_pylist() if step["window_id"] == run_id]),
         factors=factor_uses(assess, [facts]),
     )
 
@@ -209,39 +212,10 @@ _SPANS_SQL = f"""
     from longest m join longest root on root.span_id = $run::uuid
     order by m.started_at_utc, m.depth, m.seq
 """
-_SPAN_ENERGY_SQL = """
-    with shown as (
-        select w.* from work w where w.span_id::varchar in (select unnest(?))
-    ), its_reading as (
-        select m.span_id, r.process_id, r.sensor, r.shared
-        from shown m join reading r on r.span_id = m.span_id where m.end_mono_ns is not null
-        union all
-        select m.span_id, r.process_id, r.sensor, r.shared
-        from shown m join reading r on r.process_id = m.process_id and r.mono_ns >= m.start_mono_ns
-        where m.end_mono_ns is null
-    ), seen as (
-        select distinct window_id from node_part
-        where counted and split_part(device, ':', 1) in ('cpu', 'module', 'platform')
-    ), edge as (
-        select r.span_id::varchar as span_id, m.started_at_utc as at_utc, r.sensor, n.unit, n.boundary, n.method,
-               case when count(*) > 1 then max(r.shared) - min(r.shared) end as amount,  -- one reading tells nothing
-               0 as idle_reservation, 0 as idle_equal, null as node_low, null as node_mid, null as node_high,
-               null as share_by
-        from its_reading r join shown m on m.span_id = r.span_id
-        join counted n on n.process_id = r.process_id and n.sensor = r.sensor
-        where n.unit = 'J' or r.span_id::varchar not in (select window_id from seen) group by all
-        union all
-        select p.window_id, min(at_utc), sensor, unit, boundary, method, sum(active), sum(idle_reservation),
-               sum(idle_equal), sum(node_low), sum(node_mid), sum(node_high), share_by
-        from node_part p where counted group by all
-    )
-    select span_id, sum({low}) as low, sum({mid}) as mid, sum({high}) as high, max({rank}) as method_rank
-    from {amounts} group by span_id
-"""
 
 
 def _spans(assess: Assessor, shown: Sequence[dict[str, Any]], used: pa.Table) -> View:
-    energies = _span_energies(assess, shown, used)
+    energies = span_energies(assess, [row["span_id"] for row in shown], used)
     rows = tuple(
         {
             "name": row["name"],
@@ -249,7 +223,7 @@ def _spans(assess: Assessor, shown: Sequence[dict[str, Any]], used: pa.Table) ->
             "depth": row["depth"],
             "at_s": row["at_s"],
             "duration_s": row["duration_s"],
-            "energy_j": _span_energy(energies.get(row["span_id"])),
+            "energy_j": energies[row["span_id"]],
             "error": row["error"],
             "span_id": row["span_id"],
         }
@@ -265,23 +239,10 @@ def _spans(assess: Assessor, shown: Sequence[dict[str, Any]], used: pa.Table) ->
     return View("spans", "Spans", columns=columns, rows=rows, figure=_span_figure(shown), notes=notes)
 
 
-def _span_energies(assess: Assessor, shown: Sequence[dict[str, Any]], used: pa.Table) -> dict[str, dict[str, Any]]:
-    ends = {end: energy_sql(end) for end in ENDS}
-    sql = _SPAN_ENERGY_SQL.format(rank=METHOD_RANK_SQL, amounts=with_amounts("edge", assess.site.idle_energy), **ends)
-    tables = {"in_force": in_force_table(assess.pieces), "node_part": used}
-    return {row["span_id"]: row for row in assess.ledger.rows(sql, ([row["span_id"] for row in shown],), tables)}
-
-
 def _largest(found: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     """The longest spans, in the order in which they began."""
     longest = {row["span_id"] for row in sorted(found, key=lambda row: -row["duration_s"])[:count]}
     return [row for row in found if row["span_id"] in longest]
-
-
-def _span_energy(row: Mapping[str, Any] | None) -> Estimate:
-    if row is None or row["mid"] is None:
-        return unknown("J", "no counter was read in this span")
-    return Estimate(row["low"], row["mid"], row["high"], "J", METHODS[int(row["method_rank"])])
 
 
 def _span_figure(found: Sequence[dict[str, Any]]) -> Figure | None:
