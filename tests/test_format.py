@@ -60,7 +60,16 @@ def test_what_is_written_is_within_half_a_figure(value: float) -> None:
         (0.5, "L", "500 mL"),
         (250_000, "L", "250 m³"),
         (1.2, "USD", "$1.20"),
+        (0.0, "USD", "$0.00"),
         (12.5, "token", "12.5 token"),
+        (3.5e6, "token", "3.50 Mtoken"),
+        (1.2e15, "FLOP", "1.20 PFLOP"),
+        (3.14e23, "FLOP", "314 ZFLOP"),  # training GPT-3
+        (0.0, "FLOP", "0 FLOP"),
+        (9.894e14, "FLOP/s", "989 TFLOP/s"),
+        (3.4e9, "FLOP/J", "3.40 GFLOP/J"),
+        (512.0, "byte", "512 byte"),
+        (80e9, "byte", "80.0 GB"),
         (None, "g", "–"),
     ],
 )
