@@ -183,7 +183,6 @@ def _counters(zones: Sequence[Zone], cpu: Cpu) -> list[Counter]:
 def _sensor(zone: Zone, cpu: Cpu) -> Sensor:
     device = {"package": "cpu", "dram": "dram", "psys": "platform"}[zone.part]
     range_uj = number_of(zone.path / "max_energy_range_uj")
-    accuracy = MODELLED_ACCURACY if cpu.vendor in MODELLED_BY else ACCURACY
     return Sensor(
         f"powercap:{zone.part}-{zone.which}",
         f"{device}:{zone.which}",
@@ -193,11 +192,18 @@ def _sensor(zone: Zone, cpu: Cpu) -> Sensor:
         model=cpu.model if zone.part == "package" else None,
         wraps_at=float(range_uj) if range_uj else None,
         update_s=UPDATE_S,
-        accuracy=accuracy if zone.part == "package" else DRAM_ACCURACY,
+        accuracy=accuracy_of(zone.part, cpu),
         max_w=_max_w(zone),
         counted=zone.part != "psys",
         boundary="it" if zone.part == "psys" else "device",
     )
+
+
+def accuracy_of(part: str, cpu: Cpu) -> float:
+    """How far off RAPL is, either way, whoever reads it."""
+    if part != "package":
+        return DRAM_ACCURACY
+    return MODELLED_ACCURACY if cpu.vendor in MODELLED_BY else ACCURACY
 
 
 def _max_w(zone: Zone) -> float:

@@ -1,0 +1,172 @@
+"""RAPL through perf: a PMU folder whose counter is the kernel's own clock, so that the truth is the time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from joulebook.collectors.sensors import Where
+from joulebook.collectors.sensors.perf import diagnose, open_meter
+
+SOFTWARE, CPU_CLOCK = 1, 0  # a PMU that every kernel has: it counts nanoseconds on a CPU
+W = 50.0  # with this scale the clock is a meter of 50 W
+PARANOID = Path("/proc/sys/kernel/perf_event_paranoid")
+
+
+def pmu(root, *, ram=True, cpumask="0", kind=SOFTWARE):
+    folder = root / "bus/event_source/devices/power"
+    (folder / "events").mkdir(parents=True)
+    (folder / "type").write_text(f"{kind}\n")
+    (folder / "cpumask").write_text(f"{cpumask}\n")
+    for name in ("energy-pkg", "energy-cores", "energy-psys") + ("energy-ram",) * ram:
+        (folder / "events" / name).write_text(f"event=0x0{CPU_CLOCK}\n")
+        (folder / "events" / f"{name}.unit").write_text("Joules\n")
+        (folder / "events" / f"{name}.scale").write_text(f"{W * 1e-9}\n")
+    return Where(root)
+
+
+def topology(root, cpu, package, die=0):
+    folder = root / f"devices/system/cpu/cpu{cpu}/topology"
+    folder.mkdir(parents=True)
+    (folder / "physical_package_id").write_text(f"{package}\n")
+    (folder / "die_id").write_text(f"{die}\n")
+
+
+@pytest.fixture
+def where(tmp_path):
+    return pmu(tmp_path)
+
+
+@pytest.fixture
+def meter(where):
+    meter = open_meter(where)
+    if meter is None:
+        pytest.skip(f"perf_event_open is not open to us here: {diagnose(where)[0].detail}")
+    yield meter
+    meter.close()
+
+
+def test_a_package_and_its_dram_are_opened_and_nothing_that_is_part_of_them(where, meter):
+    package, dram = meter.sensors()
+    assert (package.sensor, package.device, package.unit) == ("perf:package-0", "cpu:0", "J")
+    assert (dram.sensor, dram.device, dram.unit) == ("perf:dram-0", "dram:0", "J")
+    assert (package.method, package.wraps_at, package.max_w, dram.max_w) == ("measured", None, 800, 200)
+    assert package.source == str(where.sys / "bus/event_source/devices/power/events/energy-pkg")
+
+
+def test_the_value_is_the_count_times_the_scale(meter):
+    times_s, values_j = [], []
+    for _ in range(2):
+        times_s.append(time.monotonic())
+        (sample,) = meter.read(["perf:package-0"])
+        times_s.append(time.monotonic())
+        assert sample.status == "ok"
+        values_j.append(sample.value)
+        time.sleep(0.1)
+    least_s, most_s = times_s[2] - times_s[1], times_s[3] - times_s[0]
+    # 50 W x 0.1 s = 5 J; the clock of the CPU may be a tick behind.
+    assert W * (least_s - 0.01) <= values_j[1] - values_j[0] <= W * (most_s + 0.01)
+
+
+def test_it_counts_from_the_moment_it_was_opened(where, meter):
+    later = open_meter(where)
+    (first,) = meter.read(["perf:package-0"])
+    (second,) = later.read(["perf:package-0"])
+    later.close()
+    assert second.value < first.value
+
+
+def test_each_package_has_its_events(tmp_path, meter):
+    root = tmp_path / "two"
+    topology(root, 0, package=0)
+    topology(root, 1, package=1)
+    where = pmu(root, ram=False, cpumask="0-1")
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("this machine has one CPU")
+    both = open_meter(where)
+    assert [sensor.device for sensor in both.sensors()] == ["cpu:0", "cpu:1"]
+    assert [sample.status for sample in both.read(["perf:package-0", "perf:package-1"])] == ["ok", "ok"]
+    both.close()
+
+
+def test_the_dies_of_a_package_are_named_as_powercap_names_them(tmp_path, meter):
+    root = tmp_path / "dies"
+    topology(root, 0, package=0, die=0)
+    topology(root, 1, package=0, die=1)
+    where = pmu(root, ram=False, cpumask="0,1")
+    if (os.cpu_count() or 1) < 2:
+        pytest.skip("this machine has one CPU")
+    both = open_meter(where)
+    assert [sensor.sensor for sensor in both.sensors()] == ["perf:package-0-die-0", "perf:package-0-die-1"]
+    both.close()
+
+
+def test_an_event_in_another_unit_is_left_alone(where):
+    (where.sys / "bus/event_source/devices/power/events/energy-pkg.unit").write_text("Watts\n")
+    assert [finding.what for finding in diagnose(where)] == ["perf dram-0"]
+
+
+def test_a_cpu_that_is_not_there_is_refused(tmp_path):
+    where = pmu(tmp_path, ram=False, cpumask="8191")
+    assert open_meter(where) is None
+    (finding,) = diagnose(where)
+    assert (finding.what, finding.state) == ("perf package-0", "warn")
+    assert finding.detail.startswith(f"perf_event_open by uid {os.geteuid()}: E")
+
+
+def test_no_pmu_is_no_meter(tmp_path):
+    assert open_meter(Where(tmp_path)) is None
+    (finding,) = diagnose(Where(tmp_path))
+    assert finding.detail.startswith(f"{tmp_path}/bus/event_source/devices/power is not there")
+    assert (finding.state, finding.fix) == ("warn", "sudo modprobe rapl")
+
+
+def test_a_pmu_without_the_events_is_no_meter(tmp_path):
+    folder = tmp_path / "bus/event_source/devices/power"
+    folder.mkdir(parents=True)
+    assert open_meter(Where(tmp_path)) is None
+    (finding,) = diagnose(Where(tmp_path))
+    assert finding.detail == f"{folder} has no event energy-pkg"
+
+
+def test_doctor_on_events_that_are_open(where, meter):
+    package, dram = diagnose(where)
+    assert (package.what, package.state, package.tier) == ("perf package-0", "ok", "measured")
+    assert (dram.what, dram.interval) == ("perf dram-0", "±20 %")
+
+
+AS_NOBODY = """
+import json, os, sys
+from pathlib import Path
+from joulebook.collectors.sensors import Where
+from joulebook.collectors.sensors.perf import diagnose, open_meter
+import ctypes
+if os.geteuid() == 0:
+    os.setuid(65534)
+where = Where(Path(sys.argv[1]))
+found = diagnose(where)[0]
+print(json.dumps([open_meter(where) is None, os.geteuid(), found.state, found.detail, found.fix]))
+"""
+
+
+def test_doctor_on_events_that_are_not_open_to_us():
+    paranoid = int(PARANOID.read_text()) if PARANOID.exists() else -1
+    if paranoid < 1:
+        pytest.skip(f"perf_event_paranoid is {paranoid}: every user may count here")
+    with tempfile.TemporaryDirectory() as folder:  # not tmp_path: nobody may not pass through it
+        Path(folder).chmod(0o755)
+        pmu(Path(folder), ram=False)
+        command = [sys.executable, "-c", AS_NOBODY, folder]
+        told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    no_meter, uid, state, detail, fix = json.loads(told)
+    assert (no_meter, state) == (True, "warn")
+    assert detail == (f"perf_event_open by uid {uid}: EACCES; {PARANOID} is {paranoid}, and 0 or less is needed")
+    assert "sudo sysctl kernel.perf_event_paranoid=0" in fix
+    assert f"sudo setcap cap_perfmon+ep {Path(sys.executable).resolve()}" in fix
