@@ -1,6 +1,7 @@
 """Where joulebook keeps its files.
 
     <home>/journal/*.jsonl     what jobs wrote and nothing has sealed yet
+    <home>/lease/              empty files: who of a node's processes reads which sensor
     <home>/parquet/            sealed journals, one folder per fact and day
     <home>/ledger.duckdb       the ledger, which can be made anew from the two above
     <home>/site.toml           where this machine stands (`joulebook init`)
@@ -12,18 +13,25 @@ The home is, in this order: what the caller names, `JOULEBOOK_HOME`, the user's 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 
 def home_dir(home: str | os.PathLike[str] | None = None) -> Path:
     """The home folder as an absolute path. It is not created."""
     chosen = home or os.environ.get("JOULEBOOK_HOME")
-    if not chosen:
-        import platformdirs  # only when nobody has chosen: it is not free to import
-
-        chosen = platformdirs.user_data_dir("joulebook", appauthor=False)
-    return Path(chosen).expanduser().absolute()
+    return Path(chosen or _user_data_dir()).expanduser().absolute()
 
 
 def journal_dir(home: Path) -> Path:
     return home / "journal"
+
+
+def _user_data_dir() -> str:
+    """As platformdirs has it, which is not free to import: on Linux it is this."""
+    if sys.platform == "linux":
+        xdg = os.environ.get("XDG_DATA_HOME", "")
+        return f"{xdg if xdg.startswith('/') else '~/.local/share'}/joulebook"
+    import platformdirs
+
+    return platformdirs.user_data_dir("joulebook", appauthor=False)

@@ -5,6 +5,7 @@ children      no span used more than the span it is inside
 rollups       minutes and hours add up to the readings
 watermarks    what the ledger holds of a journal is what stands in the journal before its watermark
 spans         no span begins twice, none ends unbegun
+nodes         no run has more of a device than the device used, nor have all of them together
 factors       every impact names its factors
 """
 
@@ -22,6 +23,7 @@ from joulebook.accounting.assess import CATEGORIES, ENDS, Assessor, estimate_of
 from joulebook.accounting.factors import load
 from joulebook.accounting.home import journal_dir
 from joulebook.accounting.ledger.database import Ledger
+from joulebook.accounting.ledger.nodes import proof
 from joulebook.accounting.site import load_site
 
 RELATIVE = 1e-9
@@ -46,7 +48,15 @@ class Check:
 
 def verify(ledger: Ledger) -> list[Check]:
     """Check every invariant. Reads everything; changes nothing."""
-    checks: tuple[Callable[[Ledger], Check], ...] = (_spans, _watermarks, _rollups, _children, _totals, _factors)
+    checks: tuple[Callable[[Ledger], Check], ...] = (
+        _spans,
+        _watermarks,
+        _rollups,
+        _children,
+        _totals,
+        _nodes,
+        _factors,
+    )
     return [check(ledger) for check in checks]
 
 
@@ -170,6 +180,28 @@ def _totals(ledger: Ledger) -> Check:
     return Check("totals", "totals are the sums of their runs", len(by_root), _shown(bad))
 
 
+def _nodes(ledger: Ledger) -> Check:
+    """Parts are worked anew from the raw values: as stored, none larger than its device, all together not either."""
+    parts, devices = proof(ledger)
+    bad = [
+        f"run {row['run_id']}, {row['sensor']}: stored {row[f'stored_{what}']!r}, worked anew {row[key]!r}"
+        for row in parts
+        for key, what in (("node_mid", "node_mid"), ("active", "active"), ("idle_reservation", "idle"))
+        if not _equal(row[key], row[f"stored_{what}"], row["node_mid"] or 0)
+    ]
+    bad += [
+        f"run {row['run_id']}, {row['sensor']}: has {row['active'] + row['idle_reservation']!r} of {row['node_mid']!r}"
+        for row in parts
+        if row["active"] is not None and row["active"] + row["idle_reservation"] > row["node_mid"] * (1 + RELATIVE)
+    ]
+    bad += [
+        f"node {row['node_id']}, {row['sensor']}: used {row['used']!r}, its runs have {row['given']!r}"
+        for row in devices
+        if row["given"] > (row["used"] + row["beyond"]) * (1 + RELATIVE)
+    ]
+    return Check("nodes", "no run, nor all runs together, have more of a device than it used", len(parts), _shown(bad))
+
+
 def _factors(ledger: Ledger) -> Check:
     assess = _assess_all(ledger)
     rows = assess.rows("""
@@ -208,3 +240,8 @@ def _texts(rows: list[dict[str, Any]]) -> tuple[str, ...]:
 def _shown(bad: list[str]) -> tuple[str, ...]:
     more = len(bad) - MOST_SHOWN
     return tuple(bad[:MOST_SHOWN]) + ((f"… and {more} more",) if more > 0 else ())
+
+
+_CHECKS: tuple[Callable[[Ledger], Check], ...] = (
+    _spans, _watermarks, _rollups, _children, _totals, _nodes, _factors,
+)  # fmt: skip

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -125,6 +125,47 @@ def parts(ledger: Ledger, span_ids: Sequence[str]) -> Parts:
         con.execute(_GIVEN, [list(span_ids)])
         _work(con, by_minute=False)
         return Parts(con.sql(_PART_OF).to_arrow_table(), con.sql(_ODD).to_arrow_table())
+
+
+_ALL = """
+create or replace temp table node_window as
+select s.span_id as window_id, s.process_id, p.node_id, s.start_mono_ns as from_ns, e.end_mono_ns as to_ns
+from span s join process p on p.process_id = s.process_id left join span_end e on e.span_id = s.span_id
+where s.parent_id is null and s.process_id in (select process_id from node_sensor)
+"""
+_STORED = """
+    with anew as (
+        select window_id as run_id, sensor, sum(mid) as node_mid, sum(active) as active,
+               sum(idle_reservation) as idle_reservation
+        from node_segment group by window_id, sensor
+    ), stored as (
+        select run_id, sensor, sum(node_mid) as node_mid, sum(active) as active,
+               sum(idle_reservation) as idle_reservation
+        from share_hour group by run_id, sensor
+    )
+    select coalesce(a.run_id, s.run_id)::varchar as run_id, coalesce(a.sensor, s.sensor) as sensor,
+           a.node_mid, a.active, a.idle_reservation, s.node_mid as stored_node_mid, s.active as stored_active,
+           s.idle_reservation as stored_idle
+    from anew a full join stored s on s.run_id = a.run_id and s.sensor = a.sensor
+"""
+# What the runs were given of each device, and what it used; beyond its values both are guessed alike.
+_GIVEN_AWAY = """
+    select g.node_id, g.sensor, g.given, g.beyond, s.used
+    from (select s.node_id, s.sensor, sum(active + idle_reservation) as given,
+                 sum(case when s.from_ns < e.first_ns or s.to_ns > e.last_ns then mid else 0 end) as beyond
+          from node_segment s join node_end e on e.node_id = s.node_id and e.sensor = s.sensor group by all) g
+    join (select node_id, sensor, sum(mid) as used from node_step group by all) s
+      on s.node_id = g.node_id and s.sensor = g.sensor
+"""
+
+
+def proof(ledger: Ledger) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """For `verify`: each run's part of each sensor, worked anew and as stored; each sensor's joules, and whose."""
+    with ledger.reading() as con:
+        con.execute(_ALL)
+        _work(con, by_minute=True)
+        stored, given_away = (con.sql(sql).to_arrow_table().to_pylist() for sql in (_STORED, _GIVEN_AWAY))
+        return stored, given_away
 
 
 def refresh(con: duckdb.DuckDBPyConnection) -> None:
