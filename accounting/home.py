@@ -14,13 +14,23 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
+
+TYPE_CHECKING = False  # `typing` and `pathlib` would cost a job more than all that it needs of this
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def home_dir(home: str | os.PathLike[str] | None = None) -> Path:
     """The home folder as an absolute path. It is not created."""
-    chosen = home or os.environ.get("JOULEBOOK_HOME")
-    return Path(chosen or _user_data_dir()).expanduser().absolute()
+    from pathlib import Path
+
+    return Path(home_path(home))
+
+
+def home_path(home: str | os.PathLike[str] | None = None) -> str:
+    """The same as text."""
+    chosen = os.fspath(home or os.environ.get("JOULEBOOK_HOME") or _user_data_dir())
+    return os.path.abspath(os.path.expanduser(chosen))  # noqa: PTH100, PTH111 - see above
 
 
 def journal_dir(home: Path) -> Path:

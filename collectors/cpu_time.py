@@ -7,6 +7,10 @@ before what it could move from, so that no second counts twice; what is missed f
 reading, and until then the value stands still. A descendant that leaves the tree without being waited for (a daemon)
 takes its time out of the sum: a sum that is still too low at the next walk is taken as the new beginning.
 
+Where all that is in our cgroup is known to be of our tree, the kernel's own sum for the cgroup takes the place of ours:
+it has the daemons too. The value goes on from where it was, whichever sum moves it. A process without children does
+not ask: its own clock is finer than a cgroup's, which the scheduler brings up to date now and then.
+
 Live descendants are found by walking /proc and only if there are children at all. The walk is done by `refresh`, at
 ticks and at the edges of a run; `read` asks the descendants that the last walk found. Without /proc there are only the
 first two terms.
@@ -20,8 +24,11 @@ import time
 from collections.abc import Sequence
 
 from joulebook.accounting.records import Reading
+from joulebook.collectors import cgroup
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+
+_tree: tuple[int, frozenset[int]] = (0, frozenset())  # the last walk: whose tree, and the live descendants
 
 
 class CpuTime:
@@ -40,21 +47,68 @@ class CpuTime:
         self._walked = False
         self._left_s = 0.0  # of descendants that left the tree
         self._dip_s: float | None = None  # the sum, if it was too low at the last walk
+        self._known: dict[int, int] = {}  # what of our tree is in our cgroup, also if it has left the tree
+        self._group: str | None = None  # our cgroup, where it is the one that counts
+        self._ahead_s = 0.0  # the value less what the cgroup says
 
     def refresh(self) -> None:
         """Finds the live descendants anew; the next `read` then settles what has left the tree."""
+        global _tree  # noqa: PLW0603
         self._in_this_process()
         self._live = _descendants() if _has_children() else {}
         self._walked = True
+        _tree = (self._pid, frozenset(self._live))
+        group = self._own_group()
+        if group != self._group:
+            self._change_to(group)
 
     def read(self) -> Sequence[Reading]:
         """CPU seconds so far; never less than before."""
         self._in_this_process()
+        used_s = None if self._group is None else cgroup.cpu_s(self._group)
+        if used_s is not None:
+            self._value_s = max(self._value_s, used_s + self._ahead_s)
+        else:
+            self._add_up()
+        return (Reading("cpu-time", self._value_s, "s", "measured", "cpu", "it"),)
+
+    def _add_up(self) -> None:
         sum_s = self._sum_s()
-        if self._walked:
+        if self._group is not None:  # it cannot be read any more
+            self._begin_sum(sum_s)
+        elif self._walked:
             self._settle(sum_s)
         self._value_s = max(self._value_s, sum_s + self._left_s)
-        return (Reading("cpu-time", self._value_s, "s", "measured", "cpu", "it"),)
+
+    def _change_to(self, group: str | None) -> None:
+        """The value as it is now is where another source goes on from."""
+        self.read()
+        used_s = None if group is None else cgroup.cpu_s(group)
+        if group is None or used_s is None:
+            self._begin_sum(max(self._sum_s(), self._sum_s()))  # one may miss a child that is just being waited for
+        else:
+            self._group, self._ahead_s = group, self._value_s - used_s
+
+    def _begin_sum(self, sum_s: float) -> None:
+        self._group, self._walked, self._dip_s = None, False, None
+        self._left_s = self._value_s - sum_s
+
+    def _own_group(self) -> str | None:
+        """Our cgroup, if it holds our tree, more than this process, and nothing that is not known to be of it."""
+        if self._outside or not (self._live or self._known):
+            return None
+        left = ((pid, started) for pid, started in self._known.items() if pid not in self._live)
+        self._known = self._live | {pid: started for pid, started in left if _is_running(pid, started)}
+        group = cgroup.folder()
+        if group is None:
+            return None
+        inside: set[int] = set()
+        for pid in cgroup.pids(group):
+            if pid != self._pid and pid not in self._known:
+                return None
+            inside.add(pid)
+        elsewhere = [pid for pid in self._live if pid not in inside and _is_running(pid, self._live[pid])]
+        return None if elsewhere or cgroup.cpu_s(group) is None else group
 
     def _in_this_process(self) -> None:
         if self._pid != os.getpid():
@@ -93,6 +147,19 @@ def open_meter() -> CpuTime:
     return CpuTime()
 
 
+def tree_pids() -> frozenset[int]:
+    """This process and its live descendants, as of the last walk."""
+    pid, live = _tree
+    own = os.getpid()
+    return live | {own} if pid == own else frozenset({own})
+
+
+def _is_running(pid: int, started: int) -> bool:
+    """Whether that process has not ended: a zombie has, and is in no cgroup any more."""
+    fields = _stat(pid)
+    return len(fields) >= 20 and fields[0] not in (b"Z", b"X") and int(fields[19]) == started
+
+
 def _reaped_s() -> float:
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return children.ru_utime + children.ru_stime
@@ -126,18 +193,22 @@ def _children(pid: int) -> list[int]:
         threads = os.listdir(folder)  # noqa: PTH208 - five times as fast, once a second for each process
     except OSError:
         return []  # it has ended, or there is no /proc
-    return [int(child) for thread in threads for child in _content(f"{folder}/{thread}/children").split()]
+    return [int(child) for thread in threads for child in content(f"{folder}/{thread}/children").split()]
 
 
 def _times(pid: int) -> tuple[float, int] | None:
     """CPU seconds of a process and the children it has waited for, and its start in ticks; None if it is gone."""
-    fields = _content(f"/proc/{pid}/stat").rpartition(b")")[2].split()  # its name may hold spaces and brackets
+    fields = _stat(pid)
     if len(fields) < 20:
         return None
     return sum(map(int, fields[11:15])) / _TICKS_PER_S, int(fields[19])
 
 
-def _content(path: str) -> bytes:
+def _stat(pid: int) -> list[bytes]:
+    return content(f"/proc/{pid}/stat").rpartition(b")")[2].split()  # its name may hold spaces and brackets
+
+
+def content(path: str) -> bytes:
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - as above
             return file.read() or b""

@@ -2,11 +2,14 @@
 
     the edges of spans ─┐
                         ├─> read every meter ─> counters, each with its share ─> one line of the journal
-    a tick a second ────┘
+    a tick a second ────┘          └─ the node's sensors, on their own thread: raw values, each with its status
 
 One recorder per process, made at the first root span. Its thread ticks at start + n·interval while a span is open
 (a missed tick is skipped), makes the journal durable once a second, and sleeps without polling when nothing is open.
-Meters of other packages (entry points of the group `joulebook.meters`) are looked for on that thread: it is slow.
+
+What takes long, and what may hang, has a second thread: it looks for the meters of other packages (entry points of the
+group `joulebook.meters`), for the sensors of this node, and reads those (`node.py`). It ends where there are none. The
+edge of a span waits for it no longer than EDGE_WAIT_S.
 
 What a counter counted while k roots were open belongs to each of them by 1/k. `shared` adds that up, so that a span's
 amount is `shared` at its end less `shared` at its start, and roots that overlap in one process never count twice.
@@ -21,18 +24,21 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import threading
 import time
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import quote, unquote
 
 from joulebook.accounting.errors import InputError
-from joulebook.accounting.home import home_dir, journal_dir
+from joulebook.accounting.home import home_path
 from joulebook.accounting.journal import Journal, Turn, quality, usage
 from joulebook.accounting.records import METHODS, Meter, Reading, uuid7
-from joulebook.collectors.cpu_time import CpuTime
+from joulebook.collectors.cpu_time import CpuTime, content
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from joulebook.collectors.node import Batch, NodeSensors
 
 __all__ = ["Recorder", "attempt", "configure", "described", "parent_text", "quality", "recorder", "usage", "uuid7"]
 
@@ -41,6 +47,9 @@ METER_GROUP = "joulebook.meters"
 BUILT_IN_METERS = ("cpu-time", "replay")
 SYNC_S = 1.0
 THREAD_NAME = "joulebook"
+SENSOR_THREAD_NAME = "joulebook-sensors"
+EDGE_WAIT_S = 0.05  # for the node's sensors
+FORK_WAIT_S = 5.0  # for an import on our thread
 MAX_TEXT = 500  # characters of an error or a reason
 MAX_CAUSES = 1000  # after so many different causes they are forgotten and told again
 MAX_PROJECT = 1000  # quoted; a longer one is not handed to subprocesses: their environment must stay small
@@ -55,6 +64,9 @@ class Settings(NamedTuple):
     strict: bool | None = None
     replay: str | None = None
     outside: bool = False  # the recorder's own CPU time does not belong to the run
+    sysfs_root: str | None = None
+    procfs_root: str | None = None
+    sensors: str | None = None  # the kinds of node sensors to look for; None: all
 
 
 class Parent(NamedTuple):
@@ -95,12 +107,14 @@ def configure(
     interval_s: float | None = None,
     meters: Iterable[Meter] | None = None,
     strict: bool | None = None,
+    sysfs_root: str | os.PathLike[str] | None = None,
 ) -> None:
     """What `joulebook.configure` does. Raises InputError when the interval is not a positive number of seconds."""
     global _given  # noqa: PLW0603
     seconds = None if interval_s is None else _seconds(interval_s)
     chosen = None if meters is None else tuple(meters)
-    _given = Settings(None if home is None else os.fspath(home), seconds, chosen, strict)
+    sysfs = None if sysfs_root is None else os.fspath(sysfs_root)
+    _given = Settings(None if home is None else os.fspath(home), seconds, chosen, strict, sysfs_root=sysfs)
 
 
 def recorder(outside: bool = False) -> Recorder:
@@ -123,8 +137,8 @@ def attempt(what: str, run_id: str | None, work: Callable[..., Any], /, *args: A
     try:
         return work(*args, **kwargs)
     except Exception as error:
-        _failed(f"{what}: {error if isinstance(error, InputError) else described(error)}", run_id)
-        if _strict() and threading.current_thread().name != THREAD_NAME:
+        missing(f"{what}: {error if isinstance(error, InputError) else described(error)}", run_id)
+        if _strict() and not _on_own_thread():
             raise
         return None
 
@@ -141,7 +155,7 @@ def described(error: BaseException) -> str:
 
 def parent_text(span: Recorded) -> str:
     """The value of JOULEBOOK_PARENT that makes another process a child of this span."""
-    project = quote(span.project or "", safe="", errors="backslashreplace")
+    project = _quoted(span.project or "")
     return f"{span.run_id}/{span.span_id}/{project if len(project) <= MAX_PROJECT else ''}"
 
 
@@ -152,35 +166,53 @@ class Recorder:
         self.settings = settings
         self.tops: list[Any] = []  # spans, whose class is upstairs
         self.parent = _parent_in(os.environ.get(PARENT, ""))
-        self.journal = Journal(journal_dir(home_dir(settings.home)), self._lost)
-        self.loading = threading.RLock()  # held while modules are imported on the thread: no fork may fall into that
+        self.journal = Journal(f"{home_path(settings.home)}/journal", self._lost)
+        self.loading = threading.RLock()  # held while modules are imported on our thread: no fork may fall into that
+        self.loading_hangs = False
         self.told: set[Cause] = set()
         self._turn = Turn()
         self._meters: list[Meter] | None = None
         self._silent: set[int] = set()  # meters that failed, until the next tick
         self._counters: dict[str, tuple[float, float]] = {}  # sensor -> (last value, shared)
+        self._node: NodeSensors | None = None
+        self._last_batch = 0  # of the node's sensors
         self._exported: str | None = None
         self._warned = False
         self._awake = threading.Event()
         self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     def start(self, span: Recorded, fields: dict[str, Any]) -> None:
-        self._turn.run(self._start, span, fields)
+        batch = self._node_now(span)  # before the turn: the sensors' thread may want it
+        self._turn.run(self._start, span, fields, batch)
 
     def end(self, span: Recorded, fields: dict[str, Any]) -> None:
-        self._turn.run(self._end, span, fields)
+        batch = self._node_now(span)
+        self._turn.run(self._end, span, fields, batch)
 
     def close(self) -> None:
-        """Ends the thread and seals the journal."""
+        """Ends the threads and seals the journal."""
         self._closed.set()
         self._awake.set()
-        if self._thread is not None:
-            self._thread.join(timeout=2)
+        node = self._node
+        if node is not None:
+            node.wake()
+        for thread in tuple(self._threads):
+            thread.join(timeout=1)
+        if node is not None:
+            node.close()
         self.journal.close()
 
-    def _start(self, span: Recorded, fields: dict[str, Any]) -> None:
-        counters = self._sample(fresh=span.is_top)
+    def _node_now(self, span: Recorded) -> Batch | None:
+        """What the node's sensors show, where there are any and they answer."""
+        node = self._node
+        batch = None if node is None else attempt("sensors", span.run_id, node.ask, EDGE_WAIT_S)
+        if node is not None and batch is None:
+            missing(f"the sensors of the node did not answer within {EDGE_WAIT_S} s", span.run_id)
+        return batch
+
+    def _start(self, span: Recorded, fields: dict[str, Any], batch: Batch | None) -> None:
+        counters = self._sample(fresh=span.is_top) + self._of_node(batch)
         if span.is_top:
             span.lost_before = self.journal.lost
             self.tops.append(span)
@@ -193,9 +225,9 @@ class Recorder:
         if span.is_top:
             attempt("sampler", None, self._wake)
 
-    def _end(self, span: Recorded, fields: dict[str, Any]) -> None:
+    def _end(self, span: Recorded, fields: dict[str, Any], batch: Batch | None) -> None:
         try:
-            counters = self._sample(fresh=span.is_top)
+            counters = self._sample(fresh=span.is_top) + self._of_node(batch)
         finally:
             self._leave(span)
         lost = self.journal.lost - span.lost_before if span.is_top else 0
@@ -206,6 +238,8 @@ class Recorder:
         if span in self.tops:
             self.tops.remove(span)
             self._export()
+            if self._node is not None and not self.tops:
+                self._node.wake()
 
     def _tick(self) -> None:
         self._silent.clear()
@@ -222,10 +256,23 @@ class Recorder:
         for meter in self._meters or ():
             for reading in self._readings(meter, fresh):
                 if reading.sensor in counters:
-                    _failed(f"meter {meter.name}: another meter reports {reading.sensor} too", None)
+                    missing(f"meter {meter.name}: another meter reports {reading.sensor} too")
                 else:
                     counters[reading.sensor] = self._counted(reading)
         return list(counters.values())
+
+    def _of_node(self, batch: Batch | None) -> list[dict[str, Any]]:
+        """A batch of the node's sensors, as the journal has it."""
+        if batch is None or batch.number <= self._last_batch:
+            return []
+        self._last_batch = batch.number
+        return batch.entries + [self._counted(reading) for reading in batch.readings]
+
+    def _keep(self, batch: Batch) -> None:
+        """Writes what the sensors' thread read of its own accord."""
+        counters = self._of_node(batch)
+        if counters and self.tops and not self._closed.is_set():
+            self.journal.write("reading", {"open": len(self.tops), "counters": counters})
 
     def _readings(self, meter: Meter, fresh: bool) -> Sequence[Reading]:
         if id(meter) in self._silent:
@@ -262,15 +309,21 @@ class Recorder:
         self._exported = wanted
 
     def _wake(self) -> None:
-        if self._thread is None:
-            thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
-            thread.start()
-            self._thread = thread
+        if not self._threads:
+            self._begin(self._work, THREAD_NAME)
         self._awake.set()
+        if self._node is not None:
+            self._node.wake()
+
+    def _begin(self, work: Callable[[], None], name: str) -> None:
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def _work(self) -> None:
         """The thread."""
-        self._adopt_plugins()
+        if self.settings.meters is None and not self.settings.replay:
+            attempt("sensors", None, self._begin, self._sense, SENSOR_THREAD_NAME)
         while not self._closed.is_set():
             self._awake.wait()
             self._awake.clear()
@@ -288,10 +341,10 @@ class Recorder:
                 self._note_lateness(now_s - expected_s)
                 attempt("sampler", None, self._turn.run, self._tick)
                 expected_s = due_s + interval_s
-                due_s = _next_s(start_s, interval_s)
+                due_s = next_s(start_s, interval_s)
             if now_s >= sync_s:
                 attempt("journal", None, self.journal.sync)
-                sync_s = _next_s(start_s, SYNC_S)
+                sync_s = next_s(start_s, SYNC_S)
                 if not self.tops:
                     return
 
@@ -301,16 +354,27 @@ class Recorder:
             from_ns = to_ns - int(late_s * 1e9)
             self.journal.write("gap", {"reason": "sampler late", "from_ns": from_ns, "to_ns": to_ns})
 
-    def _adopt_plugins(self) -> None:
-        if self.settings.meters is None and not self.settings.replay:
-            with self.loading:
-                found = attempt("meters", None, _plugins)
-            if found:
-                self._turn.run(self._adopt, found)
+    def _sense(self) -> None:
+        """The second thread."""
+        with self.loading:
+            meters = attempt("meters", None, _plugins)
+        if meters:
+            self._turn.run(self._adopt, meters)
+        with self.loading:
+            node = attempt("sensors", None, _node_sensors, self.settings)
+        if node is not None:
+            self._turn.run(self._declare, node)
+            node.serve(lambda: bool(self.tops), self._closed.is_set, lambda batch: self._turn.run(self._keep, batch))
 
     def _adopt(self, found: list[Meter]) -> None:
         self._meters = [*(self._meters or ()), *found]
         self._tick()  # at once: what a short run used is counted from here
+
+    def _declare(self, node: NodeSensors) -> None:
+        if not self._closed.is_set():
+            for fields in node.declared():
+                self.journal.declare(fields)
+            self._node = node
 
     def _lost(self, error: OSError) -> None:
         """An event could not be written: warned once; the journal counts."""
@@ -318,9 +382,11 @@ class Recorder:
             self._warned = True
             told = f"joulebook cannot write to {self.journal.folder} ({error.strerror}): the job goes on without"
             _log(told)
+            import warnings
+
             with contextlib.suppress(Warning):  # the job may have turned warnings into errors
                 warnings.warn(told, RuntimeWarning, stacklevel=2)
-        if _strict() and threading.current_thread().name != THREAD_NAME:
+        if _strict() and not _on_own_thread():
             raise error
 
 
@@ -329,9 +395,20 @@ def _settings(outside: bool) -> Settings:
     interval_s = _given.interval_s
     if interval_s is None and "JOULEBOOK_INTERVAL_S" in os.environ:
         interval_s = attempt("JOULEBOOK_INTERVAL_S", None, _seconds, os.environ["JOULEBOOK_INTERVAL_S"])
-    home = _given.home or os.environ.get("JOULEBOOK_HOME")
-    replay = os.environ.get("JOULEBOOK_REPLAY") or None
-    return Settings(home, interval_s or 1.0, _given.meters, _strict(), replay, outside)
+    return _given._replace(
+        home=_given.home or os.environ.get("JOULEBOOK_HOME"),
+        interval_s=interval_s or 1.0,
+        strict=_strict(),
+        replay=os.environ.get("JOULEBOOK_REPLAY") or None,
+        outside=outside,
+        sysfs_root=_given.sysfs_root or os.environ.get("JOULEBOOK_SYSFS_ROOT"),
+        procfs_root=os.environ.get("JOULEBOOK_PROCFS_ROOT"),
+        sensors=os.environ.get("JOULEBOOK_SENSORS"),
+    )
+
+
+def _on_own_thread() -> bool:
+    return threading.current_thread().name in (THREAD_NAME, SENSOR_THREAD_NAME)
 
 
 def _strict() -> bool:
@@ -353,7 +430,17 @@ def _parent_in(text: str) -> Parent | None:
     parts = text.split("/")
     if len(parts) != 3 or not all(map(_is_uuid, parts[:2])):
         return None
-    return Parent(parts[0], parts[1], unquote(parts[2]) or None)
+    if not parts[2]:
+        return Parent(parts[0], parts[1], None)
+    from urllib.parse import unquote  # few have a parent with a project
+
+    return Parent(parts[0], parts[1], unquote(parts[2]))
+
+
+def _quoted(text: str) -> str:
+    """What `urllib.parse.quote` makes of it, which costs more to load than all else that a first span needs."""
+    data = text.encode("utf-8", "backslashreplace")
+    return "".join(chr(b) if b < 128 and (chr(b).isalnum() or b in b"_.-~") else f"%{b:02X}" for b in data)
 
 
 def _is_uuid(text: str) -> bool:
@@ -361,7 +448,7 @@ def _is_uuid(text: str) -> bool:
     return [len(part) for part in parts] == [8, 4, 4, 4, 12] and set("".join(parts)) <= set("0123456789abcdefABCDEF")
 
 
-def _next_s(start_s: float, interval_s: float) -> float:
+def next_s(start_s: float, interval_s: float) -> float:
     """When the next tick of a schedule is due; what was missed is skipped."""
     return start_s + (math.floor((time.monotonic() - start_s) / interval_s) + 1) * interval_s
 
@@ -377,13 +464,33 @@ def _own_meters(settings: Settings) -> list[Meter]:
     return [CpuTime(outside=settings.outside)]
 
 
+def _node_sensors(settings: Settings) -> NodeSensors | None:
+    from joulebook.collectors import node  # all that it loads is the second thread's business
+
+    return node.discover(settings)
+
+
 def _plugins() -> list[Meter]:
     """The meters that other packages offer and whose hardware is here."""
-    from importlib.metadata import entry_points  # 20 ms: never on the job's own thread
+    if not any(map(_may_offer_meters, sys.path)):
+        return []
+    from importlib.metadata import entry_points
 
     points = {point.name: point for point in entry_points(group=METER_GROUP) if point.name not in BUILT_IN_METERS}
     opened = [attempt(f"meter {name}", None, _opened, point) for name, point in points.items()]
     return [meter for meter in opened if meter is not None]
+
+
+def _may_offer_meters(folder: str) -> bool:
+    """Whether a package in a folder names meters, other than our own. To ask `entry_points` takes 30 ms and 4 MB."""
+    try:
+        names = os.listdir(folder or ".")  # noqa: PTH208 - as in cpu_time
+    except NotADirectoryError:
+        return True  # an archive: let importlib see
+    except OSError:
+        return False
+    told = [name for name in names if name.endswith((".dist-info", ".egg-info")) and not name.startswith("joulebook")]
+    return any(METER_GROUP.encode() in content(f"{folder}/{name}/entry_points.txt") for name in told)
 
 
 def _opened(point: Any) -> Meter | None:
@@ -394,10 +501,11 @@ def _read(meter: Meter, fresh: bool) -> list[Reading]:
     refresh = getattr(meter, "refresh", None)  # what a meter needs to do now and then, but not at every edge
     if fresh and refresh is not None:
         refresh()
-    return [_checked(reading) for reading in meter.read()]
+    return [checked(reading) for reading in meter.read()]
 
 
-def _checked(reading: Reading) -> Reading:
+def checked(reading: Reading) -> Reading:
+    """The reading itself. Raises InputError when it is none."""
     if reading.unit not in ("J", "s") or reading.method not in METHODS:
         raise InputError(f"{reading.sensor} counts {reading.unit} by {reading.method}: not J or s, or no known method")
     if not math.isfinite(reading.value):
@@ -405,7 +513,7 @@ def _checked(reading: Reading) -> Reading:
     return reading
 
 
-def _failed(reason: str, run_id: str | None) -> None:
+def missing(reason: str, run_id: str | None = None) -> None:
     """Says that something is missing: one log line per cause, one gap per cause and run."""
     reason = reason[:MAX_TEXT]
     if _is_new(_logged, reason):
@@ -435,7 +543,8 @@ def _log(text: str) -> None:
 def _before_fork() -> None:
     """No fork in the middle of a line, a rotation or an import on our thread."""
     if _recorder is not None:
-        loading = _recorder.loading.acquire(timeout=5)
+        loading = _recorder.loading.acquire(timeout=0 if _recorder.loading_hangs else FORK_WAIT_S)
+        _recorder.loading_hangs = not loading
         _recorder.journal.turn.lock.acquire()
         _forking.append((_recorder, loading))
 

@@ -6,6 +6,7 @@
         run.record("token", 4096, "token")
 
 This is the front door of a recording job: it loads nothing before it is asked, and then the standard library only.
+The recorder is loaded then too, so that the first span of a job begins at once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ __all__ = ["__version__", "configure", "track"]
 
 def __getattr__(name: str) -> object:
     if name in ("configure", "track"):
+        from joulebook.collectors import sampler as _  # noqa: F401
         from joulebook.collectors import track as door
 
         globals().update(configure=door.configure, track=door.track)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
-import importlib.metadata
+import importlib
 import math
 import os
 import signal
 import threading
 import time
 import warnings
-from types import SimpleNamespace
 
 import pytest
 from recording import (
@@ -179,31 +178,61 @@ def test_ticks_that_could_not_be_kept_are_a_gap(home):
     assert gaps[0]["to_ns"] <= gaps[0]["at_ns"]
 
 
-def test_meters_of_other_packages_are_found_on_the_recorders_thread(home, monkeypatch):
-    loaded = []
+PLUGIN = """
+import threading
+from recording import DialMeter
+opened = []
 
-    def point(name, factory):
-        return SimpleNamespace(name=name, load=lambda: loaded.append(threading.current_thread().name) or factory)
+def gpu():
+    opened.append(threading.current_thread().name)
+    return DialMeter(gpu0=3.0)
 
-    def broken():
-        raise OSError("no such device")
+def absent():
+    return None
 
-    points = [
-        point("cpu-time", lambda: pytest.fail("this one is built in")),
-        point("gpu", lambda: DialMeter(gpu0=3.0)),
-        point("absent", lambda: None),
-        point("broken", broken),
-    ]
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == "joulebook.meters" else [])
+def broken():
+    raise OSError("no such device")
+"""
+ENTRY_POINTS = """
+[console_scripts]
+other = other_meters:gpu
+
+[joulebook.meters]
+cpu-time = nowhere:this_one_is_built_in
+gpu = other_meters:gpu
+absent = other_meters:absent
+broken = other_meters:broken
+"""
+
+
+def test_meters_of_other_packages_are_found_on_a_thread_of_ours(home, tmp_path, monkeypatch):
+    (tmp_path / "other_meters.py").write_text(PLUGIN)
+    (tmp_path / "other-1.0.dist-info").mkdir()
+    (tmp_path / "other-1.0.dist-info/METADATA").write_text("Name: other\nVersion: 1.0\n")
+    (tmp_path / "other-1.0.dist-info/entry_points.txt").write_text(ENTRY_POINTS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("JOULEBOOK_SENSORS", "none")
     configure(interval_s=3600)
     with track("run"):
         reading = wait_until(lambda: of(events(home), "reading"))[0]  # taken at once, so that a short run has them
     found = events(home)
-    assert loaded == [sampler.THREAD_NAME] * 3
+    assert importlib.import_module("other_meters").opened == [sampler.SENSOR_THREAD_NAME]
     assert [counter["sensor"] for counter in span(found, "run")[0]["counters"]] == ["cpu-time"]
     assert [counter["sensor"] for counter in reading["counters"]] == ["cpu-time", "gpu0"]
     assert [counter["sensor"] for counter in span(found, "run")[1]["counters"]] == ["cpu-time", "gpu0"]
     assert [gap["reason"] for gap in of(found, "gap")] == ["meter broken: OSError: no such device"]
+
+
+def test_where_no_other_package_has_meters_importlib_is_not_asked(home):
+    code = """
+import sys, threading, time
+from joulebook import track
+with track("run"):
+    while any(thread.name == "joulebook-sensors" for thread in threading.enumerate()):
+        time.sleep(0.01)
+print("importlib.metadata" in sys.modules)
+"""
+    assert python(code, JOULEBOOK_SENSORS="none").stdout == "False\n"
 
 
 BAD_CALLS = [
