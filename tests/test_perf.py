@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -75,12 +76,49 @@ def test_the_value_is_the_count_times_the_scale(meter):
     assert W * (least_s - 0.01) <= values_j[1] - values_j[0] <= W * (most_s + 0.01)
 
 
-def test_it_counts_from_the_moment_it_was_opened(where, meter):
-    later = open_meter(where)
-    (first,) = meter.read(["perf:package-0"])
-    (second,) = later.read(["perf:package-0"])
+def value_j(meter):
+    (sample,) = meter.read(["perf:package-0"])
+    assert sample.status == "ok"
+    return sample.value
+
+
+def test_all_processes_of_a_node_tell_one_counter(where, meter):
+    begin_s = time.monotonic()
+    time.sleep(0.1)
+    first_j = value_j(meter)  # what was used until now is known to everybody
+    later = open_meter(where)  # its own event begins at 0
+    values_j = [first_j]
+    for one in (later, meter, later, meter, later):
+        time.sleep(0.02)
+        values_j.append(value_j(one))
+    assert values_j == sorted(values_j)
+    meter.close()
+    time.sleep(0.1)
+    last_j = value_j(later)
+    used_s = time.monotonic() - begin_s
     later.close()
-    assert second.value < first.value
+    # The later one was asked right after the first, so it lacks no more than a few hundredths of a second.
+    assert first_j >= W * (0.1 - 0.01)
+    assert W * (0.1 + 5 * 0.02 + 0.1 - 0.05) <= last_j <= W * (used_s + 0.05)
+
+
+def test_a_process_that_comes_alone_goes_on_from_there(where, meter):
+    time.sleep(0.05)
+    before_j = value_j(meter)
+    meter.close()
+    begin_s = time.monotonic()
+    again = open_meter(where)
+    after_j = value_j(again)
+    again.close()
+    assert before_j >= W * 0.04
+    assert before_j <= after_j <= before_j + W * (time.monotonic() - begin_s + 0.01)
+
+
+def test_another_process_that_holds_the_file_is_not_waited_for(where, meter, home):
+    (path,) = (home / "lease").glob("*perf:package-0.total")
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert value_j(meter) >= 0
 
 
 def test_each_package_has_its_events(tmp_path, meter):

@@ -9,13 +9,17 @@ The other events are parts of the package (cores, gpu) or the whole platform (ps
 open an event of all processes has CAP_PERFMON, or perf_event_paranoid is 0 or less.
 
 The value is the event's 64-bit count × its scale, in joules; the kernel handles the 32-bit registers, so nothing goes
-round. **Unlike powercap it counts from the moment it was opened**: two processes that read the same package differ by
-a constant, and a process that takes over another's reading begins again at 0.
+round. But an event counts from the moment it was opened, so each process has another number for the same package.
+`Total` makes them one counter of the node: a file holds the highest value that any process told, and each adds to its
+own count what it lacks to that. So the node's value never falls and never runs ahead of the truth. A process that opens
+later, and then is left alone, lacks at most what was used since somebody told a value: one interval.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import struct
 import sys
@@ -23,9 +27,10 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from joulebook.accounting.home import home_dir
 from joulebook.collectors.sensors import Finding, Sample, Sensor, Where
 from joulebook.collectors.sensors.powercap import DRAM_MAX_W, PACKAGE_MAX_W, UPDATE_S, accuracy_of
-from joulebook.collectors.sensors.sysfs import GARBLED, Cpu, cpu_of, errno_name, number_of, text_of
+from joulebook.collectors.sensors.sysfs import DENIED, GARBLED, Cpu, cpu_of, errno_name, number_of, text_of
 
 EVENTS = {"energy-pkg": ("package", "cpu", PACKAGE_MAX_W[1]), "energy-ram": ("dram", "dram", DRAM_MAX_W[1])}
 SYSCALLS = {"x86_64": 298, "aarch64": 241}  # perf_event_open
@@ -33,6 +38,7 @@ ATTRIBUTES_BYTES = 64  # perf_event_attr as it first was; the kernel takes what 
 CLOSE_ON_EXEC = 8
 ALL_PROCESSES, NO_GROUP = -1, -1
 COUNT = struct.Struct("=Q")
+TOTAL_J = struct.Struct("=d")
 
 
 class Event(NamedTuple):
@@ -45,42 +51,71 @@ class Event(NamedTuple):
     j_per_count: float
 
 
+class Total:
+    """The joules of one event, as all processes of the node tell them since it booted."""
+
+    def __init__(self, path: Path) -> None:
+        self._lacks_j = 0.0  # our own count, to be the node's
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+    def of(self, own_j: float) -> float:
+        """The node's value that goes with our own count now. It does not wait for another process."""
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            told = os.pread(self._fd, TOTAL_J.size, 0)
+            if len(told) == TOTAL_J.size:
+                self._lacks_j = max(self._lacks_j, TOTAL_J.unpack(told)[0] - own_j)
+            os.pwrite(self._fd, TOTAL_J.pack(own_j + self._lacks_j), 0)
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return own_j + self._lacks_j
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
 class Perf:
-    """The events that are open."""
+    """The events that are open, by the files that count them."""
 
     name = "perf"
     rest_s = UPDATE_S
     interval_s = None
 
-    def __init__(self, events: dict[int, Event]) -> None:
-        self._sensors = [event.sensor for event in events.values()]
-        self._open = {event.sensor.sensor: (fd, event.j_per_count) for fd, event in events.items()}
+    def __init__(self, opened: dict[int, Event], folder: Path, boot: str) -> None:
+        self._events = {event.sensor.sensor: event for event in opened.values()}
+        self._fds = {event.sensor.sensor: fd for fd, event in opened.items()}
+        self._totals = {name: Total(folder / f"{boot}.{name}.total") for name in self._events}
+        self.read(self._events)  # from here each knows what it lacks
 
     def sensors(self) -> Sequence[Sensor]:
-        return self._sensors
+        return [event.sensor for event in self._events.values()]
 
     def read(self, names: Collection[str]) -> Sequence[Sample]:
-        return [self._sample(name) for name in names if name in self._open]
+        return [self._sample(name) for name in names if name in self._fds]
 
     def close(self) -> None:
-        for fd, _ in self._open.values():
+        for name, fd in self._fds.items():
             os.close(fd)
-        self._open = {}
+            self._totals[name].close()
+        self._fds = {}
 
     def _sample(self, name: str) -> Sample:
-        fd, j_per_count = self._open[name]
         try:
-            return Sample(name, COUNT.unpack(os.read(fd, COUNT.size))[0] * j_per_count)
+            count = COUNT.unpack(os.read(self._fds[name], COUNT.size))[0]
+            return Sample(name, self._totals[name].of(count * self._events[name].j_per_count))
         except OSError as error:
             return Sample(name, None, errno_name(error))
         except struct.error:  # nothing to read: the event is in an error state
             return Sample(name, None, GARBLED)
 
 
-def open_meter(where: Where) -> Perf | None:
-    """The meter, None where there is no such PMU or where it is not open to us."""
+def open_meter(where: Where, folder: Path | None = None) -> Perf | None:
+    """The meter, None where there is no such PMU or where it is not open to us. Its totals stand in `folder`."""
     opened, _ = _opened(where)
-    return Perf(opened) if opened else None
+    if not opened:
+        return None
+    folder = folder or home_dir() / "lease"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Perf(opened, folder, text_of(where.proc / "sys/kernel/random/boot_id") or "boot")
 
 
 def diagnose(where: Where) -> list[Finding]:
@@ -215,7 +250,7 @@ def _usable(sensor: Sensor) -> Finding:
 
 
 def _refused(where: Where, sensor: Sensor, status: str) -> Finding:
-    denied = status in ("EACCES", "EPERM")
+    denied = status in DENIED
     paranoid = number_of(where.proc / "sys/kernel/perf_event_paranoid")
     why = f"perf_event_open by uid {os.geteuid()}: {status}"
     if denied and paranoid is not None:

@@ -32,17 +32,26 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from joulebook.collectors.sensors import Finding, Sample, Sensor, Where
-from joulebook.collectors.sensors.sysfs import Cpu, NumberFile, cpu_of, names_in, number_of, text_of
+from joulebook.collectors.sensors import Finding, Sensor, Where
+from joulebook.collectors.sensors.sysfs import (
+    DENIED,
+    Cpu,
+    FileMeter,
+    NumberFile,
+    cpu_of,
+    names_in,
+    number_of,
+    readable,
+    text_of,
+)
 
 KINDS = ("intel-rapl", "intel-rapl-mmio")  # of zones, the better first
 PACKAGE = re.compile(r"package-(.+)")  # package-0, package-0-die-1
 UPDATE_S = 0.001
-DENIED = ("EACCES", "EPERM")
 
 PACKAGE_MAX_W = (200.0, 800.0)  # at least, and where no limit is told
 DRAM_MAX_W = (50.0, 200.0)
@@ -76,37 +85,12 @@ class Counter(NamedTuple):
     file: NumberFile
 
 
-class Powercap:
-    """The counters of the node that are neither part of another nor another's mirror."""
-
-    name = "powercap"
-    rest_s = UPDATE_S
-
-    def __init__(self, counters: Sequence[Counter]) -> None:
-        self._sensors = [counter.sensor for counter in counters]
-        self._files = {counter.sensor.sensor: counter.file for counter in counters}
-        self.interval_s = min((_wraps_after_s(sensor) / 2 for sensor in self._sensors if sensor.wraps_at), default=None)
-
-    def sensors(self) -> Sequence[Sensor]:
-        return self._sensors
-
-    def read(self, names: Collection[str]) -> Sequence[Sample]:
-        return [Sample(name, *self._files[name].read()) for name in names if name in self._files]
-
-    def close(self) -> None:
-        for file in self._files.values():
-            file.close()
-
-
-def open_meter(where: Where) -> Powercap | None:
-    """The meter, None where there is no zone that we may read."""
+def open_meter(where: Where) -> FileMeter | None:
+    """The counters that are neither part of another nor another's mirror. None where we may read none."""
     counters, _ = _survey(where)
-    statuses = [counter.file.read()[1] for counter in counters]
-    meter = Powercap(counters)
-    if all(status in DENIED for status in statuses):
-        meter.close()
-        return None
-    return meter
+    files = {counter.sensor: counter.file for counter in counters}
+    interval_s = min((_wraps_after_s(sensor) / 2 for sensor in files if sensor.wraps_at), default=None)
+    return readable(FileMeter("powercap", files, interval_s))
 
 
 def _survey(where: Where) -> tuple[list[Counter], dict[Zone, str]]:

@@ -1,8 +1,9 @@
-"""Small files of the kernel: a line of text, a number, and a number that is read again and again.
+"""Small files of the kernel: a line of text, a number, and numbers that are read again and again.
 
-`NumberFile` keeps its file open and reads it with one `pread`, so that a job which gives up its privileges goes on
-reading. A file that went away and came back is another file (its inode says so) and is opened anew. What cannot be
-read is None with the name of the errno; a read that is empty, torn or refused is tried once more before that.
+`FileMeter` is a meter whose sensors are one file each. `NumberFile` keeps its file open and reads it with one `pread`,
+so that a job which gives up its privileges goes on reading. A file that went away and came back is another file (its
+inode says so) and is opened anew. What cannot be read is None with the name of the errno; a read that is empty, torn or
+refused is tried once more before that.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from joulebook.collectors.sensors import Where
+from joulebook.collectors.sensors import Sample, Sensor, Where
 
+DENIED = ("EACCES", "EPERM")
 MAX_BYTES = 4096
 GARBLED = "garbled"  # the status where a file holds no number
 
@@ -67,6 +70,36 @@ class NumberFile:
         self.close()
         opened = os.fstat(fd)
         self._fd, self._opened = fd, (opened.st_dev, opened.st_ino)
+
+
+class FileMeter:
+    """Sensors that are one file each."""
+
+    def __init__(self, name: str, files: Mapping[Sensor, NumberFile], interval_s: float | None) -> None:
+        self.name = name
+        self.rest_s = min((sensor.update_s for sensor in files), default=0.0)
+        self.interval_s = interval_s
+        self._sensors = list(files)
+        self._files = {sensor.sensor: file for sensor, file in files.items()}
+
+    def sensors(self) -> Sequence[Sensor]:
+        return self._sensors
+
+    def read(self, names: Collection[str]) -> Sequence[Sample]:
+        return [Sample(name, *self._files[name].read()) for name in names if name in self._files]
+
+    def close(self) -> None:
+        for file in self._files.values():
+            file.close()
+
+
+def readable(meter: FileMeter) -> FileMeter | None:
+    """The same meter; None where we are allowed none of its files: another kind of meter may be open to us."""
+    samples = meter.read([sensor.sensor for sensor in meter.sensors()])
+    if all(sample.status in DENIED for sample in samples):
+        meter.close()
+        return None
+    return meter
 
 
 def errno_name(error: OSError) -> str:
