@@ -24,6 +24,7 @@ from joulebook.accounting.errors import FactorError
 # How well a factor fits, best first. `declared` comes from the site file, not from a table.
 MATCHES = ("declared", "exact", "older", "newer", "parent", "world")
 WORLD = "WORLD"
+CATALOGUES = ("accelerators.csv",)  # stand beside the factors, with columns of their own
 
 COLUMNS = ("value", "low", "high", "unit", "region", "valid_from", "valid_to",
            "basis", "source", "url", "licence", "retrieved")  # fmt: skip
@@ -169,6 +170,6 @@ def load() -> FactorSet:
     rows: list[Factor] = []
     tables = resources.files("joulebook.data") / "tables"
     for table in sorted(tables.iterdir(), key=lambda entry: entry.name):
-        if table.name.endswith(".csv"):
+        if table.name.endswith(".csv") and table.name not in CATALOGUES:
             rows += parse_table(table.name.removesuffix(".csv"), table.read_text(encoding="utf-8"))
     return FactorSet(tuple(rows))
