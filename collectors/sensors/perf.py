@@ -208,10 +208,14 @@ def _places(where: Where, cpus: Sequence[int]) -> dict[int, str]:
 
 
 def _perf_event_open(event: Event) -> int:
-    """The file that counts the event on its CPU. Raises OSError."""
+    attributes = struct.pack("=IIQ", event.kind, ATTRIBUTES_BYTES, event.config).ljust(ATTRIBUTES_BYTES, b"\0")
+    return perf_event_open(attributes, ALL_PROCESSES, event.cpu)
+
+
+def perf_event_open(attributes: bytes, pid: int, cpu: int) -> int:
+    """The file that counts the event of these `perf_event_attr` for a process on a CPU; -1: any. Raises OSError."""
     import ctypes  # 4 ms, needed by nobody who can read powercap
 
-    attributes = struct.pack("=IIQ", event.kind, ATTRIBUTES_BYTES, event.config).ljust(ATTRIBUTES_BYTES, b"\0")
     number = SYSCALLS.get(os.uname().machine)
     if number is None:
         raise OSError(errno.ENOSYS, "perf_event_open")
@@ -219,9 +223,9 @@ def _perf_event_open(event: Event) -> int:
     syscall.restype = ctypes.c_long
     fd = syscall(
         ctypes.c_long(number),
-        ctypes.create_string_buffer(attributes, ATTRIBUTES_BYTES),
-        ctypes.c_long(ALL_PROCESSES),
-        ctypes.c_long(event.cpu),
+        ctypes.create_string_buffer(attributes, len(attributes)),
+        ctypes.c_long(pid),
+        ctypes.c_long(cpu),
         ctypes.c_long(NO_GROUP),
         ctypes.c_ulong(CLOSE_ON_EXEC),
     )
