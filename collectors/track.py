@@ -61,6 +61,7 @@ def configure(
     interval_s: float | None = None,
     meters: Iterable[Meter] | None = None,
     strict: bool | None = None,
+    sysfs_root: str | os.PathLike[str] | None = None,
 ) -> None:
     """Settings of this process, from the next root span on. Without arguments: back to the environment.
 
@@ -68,10 +69,12 @@ def configure(
     interval_s: seconds between two readings; JOULEBOOK_INTERVAL_S, else 1.
     meters: these and no others; JOULEBOOK_REPLAY=trace, else CPU time and what other packages offer.
     strict: raise what would only be logged; JOULEBOOK_STRICT=1.
+    sysfs_root: where the kernel shows the hardware; JOULEBOOK_SYSFS_ROOT, else /sys.
 
     Raises InputError when the interval is not a positive number of seconds.
     """
-    _machine_room().configure(home=home, interval_s=interval_s, meters=meters, strict=strict)
+    room = _machine_room()
+    room.configure(home=home, interval_s=interval_s, meters=meters, strict=strict, sysfs_root=sysfs_root)
 
 
 def _guarded(method: Callable[Given, Result]) -> Callable[Given, Result]:

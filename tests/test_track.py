@@ -14,9 +14,11 @@ from recording import (
     names_and_parents,
     of,
     span,
+    wait_until,
 )
+from twin import powercap
 
-from joulebook import track
+from joulebook import configure, track
 
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 
@@ -488,3 +490,16 @@ def test_bad_flop_are_told_and_left_out(home, given, told, method):
     (gap,) = of(found, "gap")
     assert gap["reason"].startswith(f"{method}: ")
     assert told in gap["reason"]
+
+
+def test_the_hardware_is_looked_for_where_configure_says(home, tmp_path):
+    """A machine with one package and its DRAM: their sensors are in the journal of the run."""
+    powercap.build(tmp_path / "sys", powercap.INTEL_SERVER)
+    configure(sysfs_root=tmp_path / "sys")
+    with track("run"):
+        wait_until(lambda: {"powercap:package-0", "powercap:dram-0"} <= sensors(home))
+    configure()
+
+
+def sensors(home) -> set[str]:
+    return {event["sensor"] for event in of(events(home), "sensor")}
