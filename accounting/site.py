@@ -7,6 +7,7 @@
     wue_l_per_kwh = 0.2
     price_usd_per_kwh = [0.10, 0.12, 0.14]
     cpu_power_w = [2.0, 3.0, 5.0]    # W at the plug per busy logical CPU; stands above the generic curve
+    peak_flop_per_s = 989e12         # of all accelerators of a run; stands above the catalogue, for MFU and HFU
     idle_energy = "reservation"      # who bears what an idle machine draws: reservation, equal or none
 
 Everything is optional. What is not said is taken for the world, with the world's wide range, and marked so.
@@ -40,6 +41,7 @@ class Site:
     cpu_power_w: Range | None = None
     it_overhead: Range | None = None
     dram_power_w_per_gb: Range | None = None
+    peak_flop_per_s: Range | None = None
     idle_energy: str = "reservation"
 
 

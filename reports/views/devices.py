@@ -40,7 +40,7 @@ _NODE_SQL = """
                sum(node_low) as node_low, sum(node_mid) as node_mid, sum(node_high) as node_high
         from node_part where window_id = ? group by all
     )
-    select p.*, n.model, n.source
+    select p.*, n.model, n.source, n.reserved
     from (select *, idle_{idle} as idle, {own}, {node}, {rank} as method_rank from {amounts}) p
     left join (select distinct on (sensor) * from node_sensor
                where process_id = (select process_id from span where span_id = ?::uuid)) n on n.sensor = p.sensor
@@ -91,6 +91,7 @@ def _node_row(row: Mapping[str, Any], policy: str) -> dict[str, Any]:
         "node_energy_j": Estimate(*(row[f"node_energy_{end}"] for end in ENDS), "J", row["method"]),
         "share": share,
         "share_by": row["share_by"],
+        "reserved": row["reserved"],
         "energy_j": Estimate(*energies, "J", tier),
         "active_energy_j": Estimate(*(energy * (1 - part) for energy in energies), "J", tier),
         "idle_energy_j": Estimate(*(energy * part for energy in energies), "J", tier),
@@ -115,6 +116,7 @@ def _own_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "node_energy_j": unknown("J", _ONE_PROCESS),
         "share": None,
         "share_by": None,
+        "reserved": None,
         "energy_j": energy,
         "active_energy_j": energy,
         "idle_energy_j": unknown("J", _ONE_PROCESS),

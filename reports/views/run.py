@@ -37,6 +37,7 @@ from joulebook.reports.views.common import (
     standing_notes,
 )
 from joulebook.reports.views.devices import devices, odd_notes
+from joulebook.reports.views.flops import Spent, flops
 from joulebook.reports.views.runs import RUNS_SQL, gaps_of, run_row
 
 if TYPE_CHECKING:
@@ -80,11 +81,13 @@ def run(ledger: Ledger, run_id: str) -> View:
     cells = impact_cells(facts)
     shown = ledger.rows(_SPANS_SQL.replace("$run", f"'{run_id}'"))
     used, odd = node_parts(ledger, [span["span_id"] for span in shown])
+    device_view = devices(assess, run_id, used)
     parts = (
         _power(assess, facts, used),
         _spans(assess, shown, used),
         _impacts(assess, facts, cells),
-        devices(assess, run_id, used),
+        device_view,
+        flops(ledger, run_id, assess.site, device_view.rows, _spent(facts, cells["energy_j"])),
         _usage(ledger, run_id),
         _quality(ledger, run_id),
         _notes(ledger, run_id),
@@ -103,6 +106,18 @@ def run(ledger: Ledger, run_id: str) -> View:
         + odd_notes([step for step in odd.to_pylist() if step["window_id"] == run_id]),
         factors=factor_uses(assess, [facts]),
     )
+
+
+def _spent(facts: Mapping[str, Any], it_energy_j: Estimate) -> Spent:
+    """Time and energy of the devices; where no sensor saw them, of the server."""
+    if facts["device_energy_j_mid"] is None:
+        return Spent(facts["duration_s"], it_energy_j)
+    return Spent(facts["duration_s"], _device_energy(facts))
+
+
+def _device_energy(facts: Mapping[str, Any]) -> Estimate:
+    low, mid, high = (facts[f"device_energy_j_{end}"] for end in ENDS)
+    return Estimate(low, mid, high, "J", METHODS[facts["device_method_rank"]])
 
 
 def _sentence(row: Mapping[str, Any]) -> str:
@@ -297,8 +312,7 @@ def _device_row(facts: Mapping[str, Any]) -> dict[str, Any]:
     if facts["device_energy_j_mid"] is None:
         estimate = unknown("J", "no device sensor could be read; the model gives the server's share at the plug")
     else:
-        low, mid, high = (facts[f"device_energy_j_{end}"] for end in ENDS)
-        estimate = Estimate(low, mid, high, "J", METHODS[facts["device_method_rank"]])
+        estimate = _device_energy(facts)
     return {"category": "device_energy_j", "label": "Energy, device", "amount": estimate, "method": estimate.method,
             "match": "–", "factor_ids": ""}  # fmt: skip
 
