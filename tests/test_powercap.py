@@ -119,7 +119,7 @@ def test_the_raw_values_are_those_of_the_counters_and_give_the_true_energy(where
             times_s.append(time.monotonic())
             values.append(read_all(meter))
             times_s.append(time.monotonic())
-            time.sleep(0.4)
+            time.sleep(0.3)
     assert {sample.status for sample in values[1].values()} == {"ok"}
     used_j = sum(values[1][name].value - values[0][name].value for name in ids(meter)) / 1e6
     # A value may be as old as the twin's longest pause, and the reading takes a moment itself, at both ends.
