@@ -482,7 +482,16 @@ def test_one_run(home: Path) -> None:
     view = views.run(told(home), run[:20])
     assert (view.title, view.subtitle) == ("train", "search · 01 Jan 2026 00:00:00 UTC · location-based")
     assert plain(view.sentence) == "Took 1 min 40 s, used 1.00 Wh (modelled, 0.500–2.00 Wh) and caused 300 mg of CO₂e."
-    assert [part.key for part in view.parts] == ["power", "spans", "impacts", "usage", "quality", "notes", "about"]
+    assert [part.key for part in view.parts] == [
+        "power",
+        "spans",
+        "impacts",
+        "devices",
+        "usage",
+        "quality",
+        "notes",
+        "about",
+    ]
     (usage,) = part(view, "usage").rows
     assert usage == {"kind": "tokens", "unit": "token", "method": "measured", "amount": 1024.0, "entries": 2}
     assert part(view, "quality").rows == ({"span": "epoch", "metric": "accuracy", "value": 0.93},)
