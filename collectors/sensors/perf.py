@@ -60,14 +60,19 @@ class Total:
 
     def of(self, own_j: float) -> float:
         """The node's value that goes with our own count now. It does not wait for another process."""
-        with contextlib.suppress(BlockingIOError):
+        with contextlib.suppress(OSError):  # somebody else writes right now, or nobody can
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            told = os.pread(self._fd, TOTAL_J.size, 0)
-            if len(told) == TOTAL_J.size:
-                self._lacks_j = max(self._lacks_j, TOTAL_J.unpack(told)[0] - own_j)
-            os.pwrite(self._fd, TOTAL_J.pack(own_j + self._lacks_j), 0)
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
+            try:
+                self._agree(own_j)
+            finally:
+                fcntl.flock(self._fd, fcntl.LOCK_UN)
         return own_j + self._lacks_j
+
+    def _agree(self, own_j: float) -> None:
+        told = os.pread(self._fd, TOTAL_J.size, 0)
+        if len(told) == TOTAL_J.size:
+            self._lacks_j = max(self._lacks_j, TOTAL_J.unpack(told)[0] - own_j)
+        os.pwrite(self._fd, TOTAL_J.pack(own_j + self._lacks_j), 0)
 
     def close(self) -> None:
         os.close(self._fd)
