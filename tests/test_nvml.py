@@ -32,7 +32,7 @@ from twin.gpu import (
 from twin.wave import Wave
 
 from joulebook.collectors import cpu_time
-from joulebook.collectors.sensors import Where, nvml, nvml_gpus
+from joulebook.collectors.sensors import Where, nvml, nvml_gpus, still
 
 STEP_S = 0.1
 SOON_S = 0.5  # long enough to open a meter before something happens, also on a busy machine
@@ -402,7 +402,7 @@ def test_a_counter_that_stands_still_while_power_is_drawn_tells_nothing(twin, wh
     twin(Gpu(frozen_s=time.monotonic()), Gpu(frozen_s=time.monotonic(), wave=Wave(0, 0)))
     meter = opened(where)
     clock = Clock()
-    monkeypatch.setattr(nvml, "time", clock)
+    monkeypatch.setattr(still, "time", clock)
     statuses = []
     for after_s in (0.0, 2.9, 0.2):
         clock.now_s += after_s
@@ -668,8 +668,10 @@ def test_on_a_mixed_node_an_index_may_mean_another_gpu(twin, where, monkeypatch)
             assert [state for state, _, _ in findings(where)] == ["ok"]
 
 
-def test_gpus_that_cannot_be_opened_are_told(twin, where):
+def test_gpus_that_cannot_be_opened_are_told(twin, where, monkeypatch):
     twin(Gpu(error=GPU_IS_LOST), Gpu())
+    assert picked(where) == [1]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")  # the numbers of the others stay
     assert picked(where) == [1]
     first, second = nvml.diagnose(where)
     assert (first.state, first.detail) == ("fail", "1 of 2 GPUs cannot be opened: lost, or not permitted")

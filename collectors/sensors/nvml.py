@@ -34,10 +34,10 @@ from joulebook.collectors import cpu_time
 from joulebook.collectors.sensors import Finding, Sample, Sensor, Where
 from joulebook.collectors.sensors import nvml_gpus as gpus_of
 from joulebook.collectors.sensors.nvml_gpus import Connection, Gpu, Selection, asked
+from joulebook.collectors.sensors.still import STUCK, Still
 
 UPDATE_S = 0.1
 MARGIN = 1.2  # what a GPU may draw above its limit, as a mean over 100 ms
-STILL_S = 3.0
 LATE_US = 200_000  # a sample of use may come so late: the driver's shortest period is a sixth of a second
 HOST_PIDS = "pid:[4026531836]"  # the kernel's number for the first process namespace: NVML counts in that one
 AMPERE, HOPPER, NEWEST = 7, 9, 13  # architectures; the last is Rubin, and we know of none beyond
@@ -124,7 +124,7 @@ class NvmlMeter:
     def __init__(self, connection: Connection, outlets: Sequence[Outlet]) -> None:
         self._connection = connection
         self._outlets = outlets
-        self._moved: dict[str, tuple[float, float]] = {}  # counter -> (last value, when it last moved)
+        self._still = Still()
         has_gauge = any(outlet.sensor.window_s is not None for outlet in outlets)
         self.interval_s = UPDATE_S if has_gauge else None
 
@@ -143,25 +143,19 @@ class NvmlMeter:
     def _sample(self, outlet: Outlet) -> Sample:
         name = outlet.sensor.sensor
         value, status = self._connection.ask(outlet.uuid, outlet.read)
-        if value is not None and outlet.sensor.unit == "mJ" and self._is_stuck(outlet, value):
-            return Sample(name, None, "stuck")
+        is_still = outlet.sensor.unit == "mJ" and value is not None and self._still.is_still(name, value)
+        if is_still and self._connection.ask(outlet.uuid, _usage_mw)[0]:
+            return Sample(name, None, STUCK)
         return Sample(name, value, status)
-
-    def _is_stuck(self, outlet: Outlet, value: float) -> bool:
-        now_s = time.monotonic()
-        last, moved_s = self._moved.get(outlet.uuid, (None, now_s))
-        if value != last:
-            self._moved[outlet.uuid] = (value, now_s)
-            return False
-        return now_s - moved_s >= STILL_S and bool(self._connection.ask(outlet.uuid, _usage_mw)[0])
 
 
 class NvmlUse:
     """The meter `nvml-use`: `busy:gpu:<UUID>` is our processes' time, `busy-all:gpu:<UUID>` everybody's.
 
     NVML gives one entry for each process that was busy since a timestamp: its mean use since then. Mean × time since
-    then is added up, in NVML's own time, and never more than has passed. What it tells is up to a second old. A process
-    that ended since the last reading still counts as ours.
+    then is added up, in NVML's own time, and never more than has passed. What it tells is up to a second old, and where
+    the GPU was idle for a part of the time it may be too much: the quotient of the two is what counts. A process that
+    ended since the last reading still counts as ours.
     """
 
     name = "nvml-use"

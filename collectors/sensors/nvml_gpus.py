@@ -42,8 +42,9 @@ class Mig(NamedTuple):
 
 
 class Gpu(NamedTuple):
-    """One physical GPU."""
+    """One physical GPU. Its number is NVML's, also where another before it cannot be opened."""
 
+    number: int
     uuid: str
     handle: Any
     name: str
@@ -161,17 +162,20 @@ def status(error: Any) -> str:
 def gpus(nvml: Any) -> list[Gpu]:
     """Every GPU that can be opened, in NVML's order."""
     count = asked(nvml.nvmlDeviceGetCount) or 0
-    handles = [asked(nvml.nvmlDeviceGetHandleByIndex, index) for index in range(count)]
-    found = [(handle, asked(nvml.nvmlDeviceGetUUID, handle)) for handle in handles if handle is not None]
-    return [_gpu(nvml, handle, uuid) for handle, uuid in found if uuid is not None]
+    return [gpu for gpu in (_gpu(nvml, index) for index in range(count)) if gpu is not None]
 
 
-def _gpu(nvml: Any, handle: Any, uuid: str) -> Gpu:
+def _gpu(nvml: Any, index: int) -> Gpu | None:
+    handle = asked(nvml.nvmlDeviceGetHandleByIndex, index)
+    uuid = None if handle is None else asked(nvml.nvmlDeviceGetUUID, handle)
+    if uuid is None:
+        return None
     name = asked(nvml.nvmlDeviceGetName, handle) or "NVIDIA GPU"
     architecture = asked(nvml.nvmlDeviceGetArchitecture, handle)
     is_ga100 = asked(nvml.nvmlDeviceGetCudaComputeCapability, handle) == (8, 0)
     is_mig = (asked(nvml.nvmlDeviceGetMigMode, handle) or [0])[0] == 1
-    return Gpu(uuid, handle, name, architecture, is_ga100, is_mig, tuple(_migs(nvml, handle)) if is_mig else ())
+    migs = tuple(_migs(nvml, handle)) if is_mig else ()
+    return Gpu(index, uuid, handle, name, architecture, is_ga100, is_mig, migs)
 
 
 def _migs(nvml: Any, parent: Any) -> Iterator[Mig]:
@@ -198,10 +202,11 @@ def selected(nvml: Any, found: Sequence[Gpu]) -> Selection:
     picks, unknown = _picks(os.environ[variable], found)
     if variable == CUDA and len(set(picks)) < len(picks):
         picks, unknown = [], "a device twice"
-    wanted: dict[int, set[str]] = {}
-    for place, mig in picks:
-        wanted.setdefault(place, set()).add(mig)
-    chosen = tuple((found[place], _reserved(nvml, found[place], migs - {""})) for place, migs in wanted.items())
+    wanted: dict[str, set[str]] = {}
+    for uuid, mig in picks:
+        wanted.setdefault(uuid, set()).add(mig)
+    gpu_of = {gpu.uuid: gpu for gpu in found}
+    chosen = tuple((gpu_of[uuid], _reserved(nvml, gpu_of[uuid], migs - {""})) for uuid, migs in wanted.items())
     return Selection(chosen, variable, unknown)
 
 
@@ -210,8 +215,8 @@ def is_by_index(text: str) -> bool:
     return _kind(text.strip()) == "index"
 
 
-def _picks(text: str, found: Sequence[Gpu]) -> tuple[list[tuple[int, str]], str | None]:
-    """(place of the GPU, UUID of the MIG device or "") of each entry, and the entry that ended the list if one did."""
+def _picks(text: str, found: Sequence[Gpu]) -> tuple[list[tuple[str, str]], str | None]:
+    """The UUIDs of the GPU and of the MIG device or "" of each entry, and the entry that ended the list if one did."""
     entries = [entry.strip() for entry in text.split(",")]
     picks = []
     for entry in entries:
@@ -226,18 +231,15 @@ def _kind(entry: str) -> str:
     return next((kind for kind in ("MIG-", "GPU-") if entry.startswith(kind)), "index")
 
 
-def _named(entry: str, found: Sequence[Gpu]) -> tuple[int, str] | None:
-    kind = _kind(entry)
+def _named(entry: str, found: Sequence[Gpu]) -> tuple[str, str] | None:
+    """What an entry names: one device, or none."""
+    kind, digits = _kind(entry), re.match(r"[+-]?\d+", entry)  # CUDA reads as far as the number goes
     if kind == "MIG-":
-        return _one([(place, mig.uuid) for place, gpu in enumerate(found) for mig in gpu.migs if _is(entry, gpu, mig)])
-    if kind == "GPU-":
-        return _one([(place, "") for place, gpu in enumerate(found) if gpu.uuid.startswith(entry)])
-    number = re.match(r"[+-]?\d+", entry)  # CUDA reads as far as the number goes
-    place = int(number[0]) if number else -1
-    return (place, "") if 0 <= place < len(found) else None
-
-
-def _one(picks: list[tuple[int, str]]) -> tuple[int, str] | None:
+        picks = [(gpu.uuid, mig.uuid) for gpu in found for mig in gpu.migs if _is(entry, gpu, mig)]
+    elif kind == "GPU-":
+        picks = [(gpu.uuid, "") for gpu in found if gpu.uuid.startswith(entry)]
+    else:
+        picks = [(gpu.uuid, "") for gpu in found if digits and gpu.number == int(digits[0])]
     return picks[0] if len(picks) == 1 else None
 
 
