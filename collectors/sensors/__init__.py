@@ -14,7 +14,6 @@ Every file has two functions: `open_meter(where)` gives a `NodeMeter`, or None w
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -48,6 +47,7 @@ class Sensor(NamedTuple):
     max_w: float | None = None  # more than this it cannot draw: for wraps, resets and gaps
     share_by: str = "cpu"  # how processes share it: "cpu" time, "busy" time of the device, or "reservation"
     reserved: float = 1.0  # the part of the device that is set aside for this process, 0 to 1
+    reserved_as: str | None = None  # whose part that is: processes that say the same share one part (a cgroup, a slice)
     counted: bool = True  # False: written for comparison, never added to a total
     boundary: str = "device"
 
@@ -77,8 +77,7 @@ class NodeMeter(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """What `joulebook doctor` says of one sensor. `state` is ok, warn or fail."""
 
     what: str  # "NVML", "RAPL package-0", …
