@@ -265,7 +265,11 @@ def test_why_there_is_nothing(amdsmi, where, tmp_path, monkeypatch):
     assert amd.diagnose(where)[0].detail == "amdsmi cannot be initialised (DRIVER_NOT_LOADED)"
     monkeypatch.delitem(sys.modules, "amdsmi")
     assert amd.open_meter(where) is None
-    assert amd.diagnose(where)[0].fix == "pip install /opt/rocm/share/amd_smi"
+    assert amd.diagnose(where)[0].fix == f"pip install {tmp_path}/rocm/share/amd_smi"
+    (tmp_path / "amdsmi.py").write_text("raise KeyError('libamd_smi.so')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert amd.open_meter(where) is None
+    assert amd.diagnose(where)[0].state == "fail"
     (tmp_path / "rocm/lib/libamd_smi.so").unlink()
     assert amd.diagnose(where)[0].state == "warn"
     assert amd.diagnose(Where(sys=tmp_path / "elsewhere")) == []

@@ -112,7 +112,10 @@ def _amdsmi(where: Where) -> Any | None:
     """The module. It is looked for only beside a driver and a library: without the library it prints, then fails."""
     if not (where.sys / "module/amdgpu").exists() or not _library() or find_spec("amdsmi") is None:
         return None
-    return import_module("amdsmi")
+    try:
+        return import_module("amdsmi")
+    except (ImportError, OSError, KeyError, AttributeError):  # it is of another version than its library
+        return None
 
 
 def _library() -> Path | None:
@@ -249,11 +252,12 @@ def diagnose(where: Where) -> list[Finding]:
 
 
 def _without_package() -> Finding:
-    if not _library():
+    library = _library()
+    if library is None:
         return Finding("AMD GPU", "warn", f"the amdgpu driver is here, but not {LIBRARY}",
                        "to measure a GPU, install ROCm's amd-smi-lib and set ROCM_PATH", LIBRARY)  # fmt: skip
-    return Finding("AMD GPU", "fail", "ROCm is here, but the Python package amdsmi is not installed",
-                   "pip install /opt/rocm/share/amd_smi", "amdsmi")  # fmt: skip
+    return Finding("AMD GPU", "fail", "ROCm is here, but its Python package amdsmi is not, or is of another version",
+                   f"pip install {library.parents[1]}/share/amd_smi", "amdsmi")  # fmt: skip
 
 
 def _without_counter(found: Sequence[Gpu]) -> list[Finding]:
