@@ -138,7 +138,8 @@ class Span:
         kind: "model", what the mathematics asks for, or "hardware", what the device did, recomputation included.
         source: by what it was counted.
 
-        Utilisation is told against the dense bf16 peak of the device; fp16, else fp32, where it has no bf16.
+        Utilisation is told against the dense bf16 peak of the devices (fp16, else fp32, where they have no bf16), or
+        against the `peak_flop_per_s` of site.toml.
         """
         self._write("usage", _flop_counts().flop_usage(amount, method, coverage, kind, source))
 
