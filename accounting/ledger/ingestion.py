@@ -327,7 +327,8 @@ def _unfinished(part: Part) -> BadLine | None:
 
 _FACTS = {
     "sensor": """select owner::uuid, seq, process_id, sensor, coalesce(device, 'cpu'), unit, method, boundary,
-        scope, source, model, wraps_at, update_s, window_s, accuracy, max_w, share_by, reserved, counted
+        scope, source, model, wraps_at, update_s, window_s, accuracy, max_w, share_by, reserved,
+        reserved_as, counted
         from event join process_of on journal = owner where event = 'sensor'""",
     "span": """select owner::uuid, seq, process_id, span_id::uuid, run_id::uuid, parent_id::uuid, name, project,
         case when len(tags) > 0

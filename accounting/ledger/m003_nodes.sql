@@ -9,6 +9,7 @@ alter table sensor add column accuracy double;
 alter table sensor add column max_w double;
 alter table sensor add column share_by varchar;
 alter table sensor add column reserved double;
+alter table sensor add column reserved_as varchar;
 alter table sensor add column counted boolean;
 alter table usage add column coverage double;
 alter table usage add column source varchar;
@@ -45,6 +46,7 @@ select n.process_id, n.sensor, any_value(p.node_id) as node_id, any_value(n.devi
        any_value(coalesce(n.update_s, 0)) as update_s, any_value(n.window_s) as window_s,
        any_value(coalesce(n.accuracy, 0)) as accuracy, any_value(n.max_w) as max_w,
        any_value(coalesce(n.share_by, 'cpu')) as share_by, any_value(coalesce(n.reserved, 1)) as reserved,
+       any_value(coalesce(n.reserved_as, '')) as reserved_as,
        any_value(coalesce(n.counted, true)) as counted
 from sensor n join process p on p.process_id = n.process_id
 where n.scope = 'node' group by n.process_id, n.sensor;

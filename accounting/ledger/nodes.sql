@@ -101,7 +101,7 @@ from node_step group by node_id, sensor;
 
 -- Which sensors each window has: those that its process declared and that were read near it.
 create or replace temp table node_pair as
-select w.*, n.sensor, n.reserved, d.share_by, d.accuracy
+select w.*, n.sensor, n.reserved_as, d.share_by, d.accuracy
 from node_window w
 join node_sensor n on n.process_id = w.process_id
 join node_device d on d.node_id = w.node_id and d.sensor = n.sensor
@@ -132,7 +132,7 @@ from crossing where minute_utc > at_utc and minute_utc < next_utc;
 
 -- The running sums at the cuts. Before the first value and after the last one, all between 0 and `edge_w` is possible.
 create or replace temp table node_at as
-select p.window_id, p.process_id, p.node_id, p.sensor, p.share_by, p.reserved, c.ns, c.at_utc,
+select p.window_id, p.process_id, p.node_id, p.sensor, p.share_by, p.reserved_as, c.ns, c.at_utc,
        case when s.from_ns is null then -e.first_w * (e.first_ns - c.ns) / 1e9
             when c.ns <= s.to_ns then s.sum_mid + s.mid * (c.ns - s.from_ns) / (s.to_ns - s.from_ns)
             else s.sum_mid + s.mid + s.mid / s.seconds * (c.ns - s.to_ns) / 1e9 end as mid,
@@ -162,10 +162,11 @@ select c.window_id, k.sensor, c.ns,
 from node_cut c join kind k on k.process_id = c.process_id
 asof join step s on s.process_id = k.process_id and s.sensor = k.sensor and c.ns >= s.from_ns;
 
--- Who else was there: the running integrals of 1 ÷ what the open runs reserved, and of 1 ÷ their number.
+-- Who else was there: the running integral of a run's part by reservation, and of 1 ÷ the number of open runs. Runs
+-- that say the same `reserved_as` have one reservation together; where all is reserved more than once, it is cut down.
 create or replace temp table node_crowd as
 with open_run as (
-    select p.node_id, n.sensor, n.reserved, s.start_mono_ns as from_ns,
+    select p.node_id, n.sensor, n.reserved_as, n.reserved, s.start_mono_ns as from_ns,
            coalesce(e.end_mono_ns, case when p.ended then greatest(s.start_mono_ns, l.mono_ns) end) as to_ns
     from span s join node_sensor n on n.process_id = s.process_id
     join process p on p.process_id = s.process_id
@@ -175,20 +176,32 @@ with open_run as (
       on l.process_id = s.process_id
     where s.parent_id is null and coalesce(e.end_mono_ns, c.from_ns) >= c.from_ns
 ), change as (
-    select node_id, sensor, from_ns as ns, reserved, 1 as runs from open_run
+    select node_id, sensor, reserved_as, from_ns as ns, 1 as runs from open_run
     union all
-    select node_id, sensor, to_ns, -reserved, -1 from open_run where to_ns is not null
-), instant as (
-    select node_id, sensor, ns, sum(reserved) as reserved, sum(runs) as runs from change group by node_id, sensor, ns
+    select node_id, sensor, reserved_as, to_ns, -1 from open_run where to_ns is not null
+), reservation as (
+    select node_id, sensor, reserved_as, max(reserved) as reserved from open_run group by all
+), own as (
+    select *, sum(change) over (partition by node_id, sensor, reserved_as order by ns) as runs
+    from (select node_id, sensor, reserved_as, ns, sum(runs) as change from change group by all)
 ), level as (
-    select node_id, sensor, ns, sum(reserved) over w as reserved, sum(runs) over w as runs, lead(ns) over w as next_ns
-    from instant window w as (partition by node_id, sensor order by ns)
+    select r.*, i.ns, i.next_ns, coalesce(o.runs, 0) as runs
+    from (select *, lead(ns) over (partition by node_id, sensor order by ns) as next_ns
+          from (select distinct node_id, sensor, ns from change)) i
+    join reservation r on r.node_id = i.node_id and r.sensor = i.sensor
+    asof left join own o on o.node_id = r.node_id and o.sensor = r.sensor and o.reserved_as = r.reserved_as and i.ns >= o.ns
+), part as (
+    select *, reserved / greatest(1, runs)
+              / greatest(1, sum(case when runs > 0 then reserved else 0 end) over at_once) as by_reservation,
+           1 / greatest(1, sum(runs) over at_once) as in_parts
+    from level window at_once as (partition by node_id, sensor, ns)
 )
-select node_id, sensor, ns, 1 / greatest(1, reserved) as by_reservation, 1 / greatest(1, runs) as in_parts,
-       coalesce(sum((next_ns - ns) / greatest(1, reserved)) over earlier, 0) as sum_reservation,
-       coalesce(sum((next_ns - ns) / greatest(1, runs)) over earlier, 0) as sum_parts
-from level
-window earlier as (partition by node_id, sensor order by ns rows between unbounded preceding and 1 preceding);
+select node_id, sensor, reserved_as, ns, by_reservation, in_parts,
+       coalesce(sum((next_ns - ns) * by_reservation) over earlier, 0) as sum_reservation,
+       coalesce(sum((next_ns - ns) * in_parts) over earlier, 0) as sum_parts
+from part
+window earlier as (partition by node_id, sensor, reserved_as order by ns
+                   rows between unbounded preceding and 1 preceding);
 
 -- The energy between two cuts, and the window's part of it.
 create or replace temp table node_segment as
@@ -203,9 +216,10 @@ with whole as (
     left join own_at everybody
       on everybody.window_id = a.window_id and everybody.ns = a.ns and everybody.sensor = 'busy-all:' || a.device
     left join node_at node on node.window_id = a.window_id and node.ns = a.ns and node.sensor = 'node-cpu'
-    asof join node_crowd g on g.node_id = a.node_id and g.sensor = a.sensor and a.ns >= g.ns
+    asof join node_crowd g
+      on g.node_id = a.node_id and g.sensor = a.sensor and g.reserved_as = a.reserved_as and a.ns >= g.ns
 ), segment as (
-    select window_id, process_id, node_id, sensor, share_by, reserved, at_utc, ns as from_ns, lead(ns) over w as to_ns,
+    select window_id, process_id, node_id, sensor, share_by, at_utc, ns as from_ns, lead(ns) over w as to_ns,
            lead(low) over w - low as low, lead(mid) over w - mid as mid, lead(high) over w - high as high,
            lead(cpu_s) over w - cpu_s as cpu_s, lead(busy_s) over w - busy_s as busy_s,
            lead(all_busy_s) over w - all_busy_s as all_busy_s, lead(node_cpu_s) over w - node_cpu_s as node_cpu_s,
@@ -216,7 +230,7 @@ with whole as (
     select s.*, (to_ns - from_ns) / 1e9 as seconds,
            case share_by when 'cpu' then least(1, coalesce(cpu_s, 0) / (p.cpus * (to_ns - from_ns) / 1e9))
                          when 'busy' then case when all_busy_s > 0 then least(1, busy_s / all_busy_s) else 0 end
-                         else reserved * by_reservation end as mine,
+                         else by_reservation end as mine,
            case share_by when 'cpu' then least(1, greatest(coalesce(node_cpu_s, 0), coalesce(cpu_s, 0))
                                                   / (p.cpus * (to_ns - from_ns) / 1e9))
                          when 'busy' then (coalesce(all_busy_s, 0) > 0)::int
@@ -224,7 +238,7 @@ with whole as (
     from segment s join process p on p.process_id = s.process_id where to_ns > from_ns
 )
 select window_id, process_id, node_id, sensor, at_utc, from_ns, to_ns, seconds, low, mid, high,
-       mid * mine as active, mid * (1 - busy) * reserved * by_reservation as idle_reservation,
+       mid * mine as active, mid * (1 - busy) * by_reservation as idle_reservation,
        mid * (1 - busy) * in_parts as idle_equal
 from used;
 

@@ -38,7 +38,7 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
                 ("host", "pid", "boot_id", "joulebook", "python", "cpus", "cpu_model", "previous_id")),
     "sensor": (("sensor", "unit", "method", "boundary"),
                ("device", "scope", "source", "model", "wraps_at", "update_s", "window_s", "accuracy", "max_w",
-                "share_by", "reserved", "counted")),
+                "share_by", "reserved", "reserved_as", "counted")),
     "span_start": ((*_ABOUT, "name"), ("parent_id", "project", "tags", "command", "open", "counters")),
     "span_end": ((*_ABOUT, "ok"), ("error", "lost_events", "exit_code", "open", "counters")),
     "reading": ((), ("counters", "open")),
@@ -57,7 +57,7 @@ FIELDS = {
     **dict.fromkeys(
         ("journal_id", "host", "boot_id", "joulebook", "python", "cpu_model", "previous_id", "sensor", "device", "unit",
          "boundary", "name", "project", "command", "error", "kind", "text", "reason", "scope", "source", "model",
-         "share_by"), TEXT),
+         "share_by", "reserved_as"), TEXT),
     **dict.fromkeys((*COMMON, "version", "pid", "cpus", "exit_code", "lost_events", "open", "from_ns", "to_ns"), WHOLE),
     **dict.fromkeys(
         ("amount", "coverage", "wraps_at", "update_s", "window_s", "accuracy", "max_w", "reserved"), NUMBER),
