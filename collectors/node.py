@@ -1,12 +1,13 @@
 """The sensors of this node: which are here, which of them count, and when each is read.
 
     inventory ─> every kind of sensor is asked once ─> covered: no joule twice
-    serve     ─> a tick: those sensors that this process holds the leases of ─┐
-                 an edge of a span: all of them                               ├─> a batch, for one line of the journal
+    serve     ─> an edge of a span: every sensor                                ─┐
+                 a tick of the recorder: those that this process has leases of  ─┼─> a batch, in one line of the journal
+                 a beat of a gauge: it, if this process has its lease           ─┘
 
-All of it happens on a thread of its own, because a driver may take its time or never answer. The job's thread asks,
-waits for a moment and goes on without. At an edge a meter is read unless it was read less than its `rest_s` ago; at
-ticks whoever holds the lease of a sensor reads it, at the recorder's interval or, a gauge, at its own.
+All of it happens on a thread of its own, because a driver may take its time or never answer. Who asks waits for a
+moment and goes on without. At an edge a meter is read unless it was read less than its `rest_s` ago. A gauge has its
+own clock, quicker than the recorder's, in the process that holds its lease; who does not, tries for it at each tick.
 
 Cover: the CPU's energy is that of the first of powercap, perf and hwmon that has it. Where a sensor of a whole module
 counts, those of its CPU do not. The memory's is a model's only where no sensor sees it, and busy seconds of the node
@@ -28,11 +29,10 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
 
-from joulebook.accounting.home import home_dir
 from joulebook.accounting.records import Meter, Reading
 from joulebook.collectors import cgroup
 from joulebook.collectors.lease import Leases
-from joulebook.collectors.sampler import Settings, attempt, checked, missing, next_s
+from joulebook.collectors.sampler import attempt, checked, missing
 from joulebook.collectors.sensors import NodeMeter, Sample, Sensor, Where
 
 CPU_ENERGY = ("powercap", "perf", "hwmon")
@@ -65,7 +65,8 @@ NOTHING = Batch(0, [], [])
 class Request:
     """Somebody waits for the sensors; `is_late`: no longer."""
 
-    def __init__(self) -> None:
+    def __init__(self, is_tick: bool) -> None:
+        self.is_tick = is_tick
         self.batch: Batch | None = None
         self.is_late = False
         self.answered = Lock()
@@ -73,19 +74,24 @@ class Request:
 
 
 class Watched:
-    """A source of values, and when it was read and is due. `read` takes the names of sensors."""
+    """A source of values, when it was read, and when its next beat is. `read` takes the names of sensors."""
 
     def __init__(self, what: str, read: Callable[[Sequence[str]], Sequence[Sample | Reading]], rest_s: float) -> None:
         self.what = what
         self.read = read
         self.rest_s = rest_s
         self.names: tuple[str, ...] = ()  # none: it tells of this process alone, and needs no lease
-        self.interval_s: float | None = None  # its own, where that is shorter than the recorder's
+        self.interval_s: float | None = None  # between its beats
         self.read_s = -math.inf
-        self.due_s = 0.0
+        self.due_s = math.inf
 
     def is_rested(self, now_s: float) -> bool:
         return now_s - self.read_s >= self.rest_s
+
+    def beat_after(self, now_s: float) -> float:
+        """The next beat of its clock; what was missed is skipped."""
+        interval_s = self.interval_s or math.inf
+        return self.due_s + (math.floor((now_s - self.due_s) / interval_s) + 1) * interval_s
 
 
 class NodeSensors:
@@ -95,24 +101,23 @@ class NodeSensors:
         self._sensors = _sensors(found)
         self._meters = [one.meter for one in found]
         self._watched = [_watched(one, interval_s) for one in found]
+        self._gauges = [one for one in self._watched if one.interval_s is not None]
         if use is not None:
             self._watched.append(Watched(f"meter {use.name}", lambda _: list(map(checked, use.read())), USE_REST_S))
         self._leases = leases
-        self._interval_s = interval_s
         self._asked: SimpleQueue[Request | None] = SimpleQueue()  # a signal handler may put into it at any moment
         self._unanswered: Request | None = None
         self._failing: dict[str, tuple[str, float]] = {}  # sensor -> what was told of it, and when
         self._number = 0
-        self._begin_s = 0.0
 
-    def ask(self, wait_s: float) -> Batch | None:
+    def ask(self, wait_s: float, is_tick: bool = False) -> Batch | None:
         """What the sensors show now; None if they do not answer in time. As long as they hang nobody waits again."""
         now_s = time.monotonic()
-        if not any(one.is_rested(now_s) for one in self._watched):
+        if not is_tick and not any(one.is_rested(now_s) for one in self._watched):
             return NOTHING
         if self._hangs():
             return None
-        request = Request()
+        request = Request(is_tick)
         self._asked.put(request)
         if not request.answered.acquire(timeout=wait_s):
             request.is_late, self._unanswered = True, request
@@ -128,18 +133,18 @@ class NodeSensors:
         self._leases.close()
 
     def serve(self, is_open: Callable[[], bool], is_closed: Callable[[], bool], keep: Callable[[Batch], None]) -> None:
-        """The thread: ticks while a run is open, answers who asks, and holds no lease while there is none."""
+        """The thread: answers who asks, reads gauges while a run is open, and holds no lease while there is none."""
         was_open = False
         if is_open():
             keep(attempt("sensors", None, self.edge) or NOTHING)  # at once: what a short run used is counted from here
         while not is_closed():
             if is_open() != was_open:
                 was_open = not was_open
-                self._begin() if was_open else self._leases.release()
+                self._begin() if was_open else self._rest()
             try:
-                request = self._asked.get(timeout=self._until_due_s() if was_open else None)
+                request = self._asked.get(timeout=self._until_beat_s())
             except Empty:
-                keep(attempt("sensors", None, self.tick) or NOTHING)
+                keep(attempt("sensors", None, self.beat) or NOTHING)
             else:
                 self._answer(request, keep)
         self._leases.close()
@@ -157,32 +162,50 @@ class NodeSensors:
         return self._batch([(one, one.names) for one in self._watched if one.is_rested(now_s)])
 
     def tick(self) -> Batch:
-        """Those sensors that are due and that this process holds the leases of."""
+        """Those sensors that this process holds the leases of; a gauge only begins to beat."""
+        self._begin()
+        return self._batch(self._held(one for one in self._watched if one.interval_s is None))
+
+    def beat(self) -> Batch:
+        """The gauges that are due."""
         now_s = time.monotonic()
-        due = [(one, tuple(filter(self._leases.hold, one.names))) for one in self._watched if one.due_s <= now_s]
-        for one, names in due:
-            one.due_s = next_s(self._begin_s, (one.interval_s if names else None) or self._interval_s)
+        due = [one for one in self._gauges if one.due_s <= now_s]
+        for one in due:
+            one.due_s = one.beat_after(now_s)
+        return self._batch(self._held(due))
+
+    def _held(self, watched: Iterable[Watched]) -> list[tuple[Watched, tuple[str, ...]]]:
+        """Each with those of its sensors that this process holds, or that need no lease."""
+        held = [(one, tuple(filter(self._leases.hold, one.names))) for one in watched]
         if self._leases.problem is not None:
             missing(self._leases.problem)
-        return self._batch([(one, names) for one, names in due if names or not one.names])
+        return [(one, names) for one, names in held if names or not one.names]
 
     def _hangs(self) -> bool:
         return self._unanswered is not None and self._unanswered.batch is None
 
     def _begin(self) -> None:
-        self._begin_s = time.monotonic()
-        for one in self._watched:
-            one.due_s = self._begin_s + (one.interval_s or self._interval_s)
+        """The gauges whose leases are to be had begin to beat."""
+        resting = [one for one in self._gauges if one.due_s == math.inf]
+        for one, _ in self._held(resting):
+            one.due_s = time.monotonic()
 
-    def _until_due_s(self) -> float:
-        return max(0.0, min(one.due_s for one in self._watched) - time.monotonic())
+    def _rest(self) -> None:
+        self._leases.release()
+        for one in self._gauges:
+            one.due_s = math.inf
+
+    def _until_beat_s(self) -> float | None:
+        due_s = min((one.due_s for one in self._gauges), default=math.inf)
+        return None if due_s == math.inf else max(0.0, due_s - time.monotonic())
 
     def _answer(self, request: Request | None, keep: Callable[[Batch], None]) -> None:
         if request is not None:
-            request.batch = attempt("sensors", None, self.edge) or NOTHING
+            read = self.tick if request.is_tick else self.edge
+            batch = request.batch = attempt("sensors", None, read) or NOTHING
             request.answered.release()
             if request.is_late:
-                keep(request.batch)
+                keep(batch)
 
     def _batch(self, wanted: Iterable[tuple[Watched, Sequence[str]]]) -> Batch:
         self._number += 1
@@ -212,15 +235,14 @@ class NodeSensors:
         return [{"sensor": sensor, "status": status}]
 
 
-def discover(settings: Settings) -> NodeSensors | None:
+def discover(where: Where, kinds: str | None, home: Path, interval_s: float) -> NodeSensors | None:
     """The inventory of this node, ready to be read. None when there is nothing to read."""
-    where = Where(Path(settings.sysfs_root or "/sys"), Path(settings.procfs_root or "/proc"))
-    found = inventory(_kinds(settings.sensors), where)
+    found = inventory(_kinds(kinds), where)
     if not found:
         return None
     use = attempt("sensor nvml", None, _open_use, where) if any(one.kind == "nvml" for one in found) else None
-    leases = Leases(home_dir(settings.home) / "lease", [sensor.sensor for sensor in _sensors(found)])
-    return NodeSensors(found, use, leases, settings.interval_s or 1.0)
+    leases = Leases(home / "lease", [sensor.sensor for sensor in _sensors(found)])
+    return NodeSensors(found, use, leases, interval_s)
 
 
 def inventory(kinds: Sequence[str], where: Where) -> list[Found]:
@@ -259,7 +281,9 @@ def _kinds(wanted: str | None) -> tuple[str, ...]:
 def _opened(kind: str, where: Where) -> list[Found]:
     """The meter of one kind, if its hardware is here, with what is reserved of each sensor for this process."""
     meter = attempt(f"sensor {kind}", None, _open, kind, where)
-    sensors = None if meter is None else attempt(f"sensor {kind}", None, meter.sensors)
+    if meter is None:
+        return []
+    sensors = attempt(f"sensor {kind}", None, meter.sensors) or ()
     return [Found(kind, meter, tuple(_reserving(kind, sensor, where) for sensor in sensors))] if sensors else []
 
 

@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from joulebook.accounting.errors import InputError
-from joulebook.accounting.home import home_path
+from joulebook.accounting.home import home_dir, home_path
 from joulebook.accounting.journal import Journal, Turn, quality, usage
 from joulebook.accounting.records import METHODS, Meter, Reading, uuid7
 from joulebook.collectors.cpu_time import CpuTime, content
@@ -183,11 +183,11 @@ class Recorder:
         self._threads: list[threading.Thread] = []
 
     def start(self, span: Recorded, fields: dict[str, Any]) -> None:
-        batch = self._node_now(span)  # before the turn: the sensors' thread may want it
+        batch = self._node_now(span.run_id)  # before the turn: the sensors' thread may want it
         self._turn.run(self._start, span, fields, batch)
 
     def end(self, span: Recorded, fields: dict[str, Any]) -> None:
-        batch = self._node_now(span)
+        batch = self._node_now(span.run_id)
         self._turn.run(self._end, span, fields, batch)
 
     def close(self) -> None:
@@ -203,12 +203,14 @@ class Recorder:
             node.close()
         self.journal.close()
 
-    def _node_now(self, span: Recorded) -> Batch | None:
+    def _node_now(self, run_id: str | None, is_tick: bool = False) -> Batch | None:
         """What the node's sensors show, where there are any and they answer."""
         node = self._node
-        batch = None if node is None else attempt("sensors", span.run_id, node.ask, EDGE_WAIT_S)
-        if node is not None and batch is None:
-            missing(f"the sensors of the node did not answer within {EDGE_WAIT_S} s", span.run_id)
+        if node is None or threading.current_thread().name == SENSOR_THREAD_NAME:  # where a finaliser may end a span
+            return None
+        batch = attempt("sensors", run_id, node.ask, EDGE_WAIT_S, is_tick)
+        if batch is None:
+            missing(f"the sensors of the node did not answer within {EDGE_WAIT_S} s", run_id)
         return batch
 
     def _start(self, span: Recorded, fields: dict[str, Any], batch: Batch | None) -> None:
@@ -242,9 +244,13 @@ class Recorder:
                 self._node.wake()
 
     def _tick(self) -> None:
+        batch = self._node_now(None, is_tick=True) if self.tops else None
+        self._turn.run(self._take, batch)
+
+    def _take(self, batch: Batch | None) -> None:
         self._silent.clear()
         if self.tops:
-            counters = self._sample(fresh=True)
+            counters = self._sample(fresh=True) + self._of_node(batch)
             self.journal.write("reading", {"open": len(self.tops), "counters": counters})
 
     def _sample(self, fresh: bool) -> list[dict[str, Any]]:
@@ -339,7 +345,7 @@ class Recorder:
             now_s = time.monotonic()
             if now_s >= due_s:
                 self._note_lateness(now_s - expected_s)
-                attempt("sampler", None, self._turn.run, self._tick)
+                attempt("sampler", None, self._tick)
                 expected_s = due_s + interval_s
                 due_s = next_s(start_s, interval_s)
             if now_s >= sync_s:
@@ -368,7 +374,7 @@ class Recorder:
 
     def _adopt(self, found: list[Meter]) -> None:
         self._meters = [*(self._meters or ()), *found]
-        self._tick()  # at once: what a short run used is counted from here
+        self._take(None)  # at once: what a short run used is counted from here
 
     def _declare(self, node: NodeSensors) -> None:
         if not self._closed.is_set():
@@ -465,9 +471,12 @@ def _own_meters(settings: Settings) -> list[Meter]:
 
 
 def _node_sensors(settings: Settings) -> NodeSensors | None:
+    from pathlib import Path
+
     from joulebook.collectors import node  # all that it loads is the second thread's business
 
-    return node.discover(settings)
+    where = node.Where(Path(settings.sysfs_root or "/sys"), Path(settings.procfs_root or "/proc"))
+    return node.discover(where, settings.sensors, home_dir(settings.home), settings.interval_s or 1.0)
 
 
 def _plugins() -> list[Meter]:
