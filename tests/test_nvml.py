@@ -542,6 +542,21 @@ def test_entries_of_nonsense_are_passed_over(twin, where, our_pids):
     assert 0.5 * (ending_s - begun_s - 0.1) <= found["busy-all"] <= 0.5 * (time.monotonic() - before_s)
 
 
+def test_what_was_busy_during_an_error_is_counted_when_it_has_passed(twin, where, our_pids):
+    ill_s = time.monotonic() + SOON_S
+    sick = Gpu(processes=(Process(0, 50),), sample_s=0.1, error=UNKNOWN_ERROR, error_from_s=ill_s,
+               error_to_s=ill_s + 1.5)  # fmt: skip
+    twin(sick)
+    before_s = time.monotonic()
+    meter = nvml.open_use(where)
+    begun_s = time.monotonic()
+    while time.monotonic() < ill_s + 1.55:
+        time.sleep(0.3)
+        ending_s = time.monotonic()
+        found = busy_s(meter)
+    assert 0.5 * (ending_s - begun_s - 0.1) <= found["busy"] <= 0.5 * (time.monotonic() - before_s)
+
+
 def test_edges_of_spans_that_follow_at_once_cost_one_question(twin, where, our_pids, monkeypatch):
     twin()
     clock = Clock()

@@ -63,6 +63,15 @@ class Outlet(NamedTuple):
     read: Read
 
 
+class Use(NamedTuple):
+    """Busy seconds of one GPU, and how far they go: in NVML's time, and when it was asked."""
+
+    seen_us: int
+    asked_s: float
+    ours_s: float = 0.0
+    all_s: float = 0.0
+
+
 def _counter_mj(nvml: Any, handle: Any) -> int:
     return nvml.nvmlDeviceGetTotalEnergyConsumption(handle)
 
@@ -164,42 +173,43 @@ class NvmlUse:
         self._connection = connection
         self._pids: frozenset[int] = frozenset()
         self._read_s = time.monotonic()
-        self._seen_us = dict.fromkeys(uuids, _wall_us())
-        self._busy_s = dict.fromkeys(uuids, (0.0, 0.0))  # ours, everybody's
+        self._uses = dict.fromkeys(uuids, Use(_wall_us(), self._read_s))
 
     def read(self) -> Sequence[Reading]:
-        passed_s = time.monotonic() - self._read_s
-        if passed_s >= UPDATE_S:
-            self._read_s += passed_s
+        now_s = time.monotonic()
+        if now_s - self._read_s >= UPDATE_S:
+            self._read_s = now_s
             self._connection.renew()
             pids = frozenset(cpu_time.tree_pids())
-            for uuid in self._seen_us:
-                self._add(uuid, pids | self._pids, passed_s)
+            self._uses = {uuid: self._used(uuid, use, pids | self._pids) for uuid, use in self._uses.items()}
             self._pids = pids
             self._connection.settle()
-        return [reading for uuid, busy_s in self._busy_s.items() for reading in _readings(uuid, *busy_s)]
+        return [reading for uuid, use in self._uses.items() for reading in _readings(uuid, use)]
 
-    def _add(self, uuid: str, pids: frozenset[int], passed_s: float) -> None:
-        seen_us, now_us = self._seen_us[uuid], _wall_us()
-        entries, _ = self._connection.ask(uuid, _entries(seen_us))
-        entries = [entry for entry in entries or () if entry.timeStamp > seen_us and entry.smUtil <= 100]
+    def _used(self, uuid: str, use: Use, pids: frozenset[int]) -> Use:
+        entries, _ = self._connection.ask(uuid, _entries(use.seen_us))
+        if entries is None:
+            return use  # an error: asked again from there
+        entries = [entry for entry in entries if entry.timeStamp > use.seen_us and entry.smUtil <= 100]
         if not entries:
-            # Nobody was busy until just now. If the clock was set back, begin again from there.
-            until_us = now_us - LATE_US
-            self._seen_us[uuid] = until_us if now_us < seen_us else max(seen_us, until_us)
-            return
-        self._seen_us[uuid] = max(entry.timeStamp for entry in entries)
-        span_s = min((self._seen_us[uuid] - seen_us) / 1e6, passed_s + 1.0)
-        ours_s, all_s = self._busy_s[uuid]
-        ours_s += span_s * sum(entry.smUtil for entry in entries if entry.pid in pids) / 100
-        all_s += span_s * sum(entry.smUtil for entry in entries) / 100
-        self._busy_s[uuid] = (ours_s, all_s)
+            return use._replace(seen_us=_idle_until_us(use.seen_us), asked_s=self._read_s)
+        seen_us = max(entry.timeStamp for entry in entries)
+        span_s = min((seen_us - use.seen_us) / 1e6, self._read_s - use.asked_s + 1.0)
+        ours_s = use.ours_s + span_s * sum(entry.smUtil for entry in entries if entry.pid in pids) / 100
+        all_s = use.all_s + span_s * sum(entry.smUtil for entry in entries) / 100
+        return Use(seen_us, self._read_s, ours_s, all_s)
 
 
-def _readings(uuid: str, ours_s: float, all_s: float) -> Iterator[Reading]:
+def _idle_until_us(seen_us: int) -> int:
+    """Nobody was busy until just now. If the clock was set back, begin again from there."""
+    now_us = _wall_us()
+    return now_us - LATE_US if now_us < seen_us else max(seen_us, now_us - LATE_US)
+
+
+def _readings(uuid: str, use: Use) -> Iterator[Reading]:
     device = f"gpu:{uuid}"
-    yield Reading(f"busy:{device}", ours_s, "s", "attributed", device)
-    yield Reading(f"busy-all:{device}", all_s, "s", "attributed", device)
+    yield Reading(f"busy:{device}", use.ours_s, "s", "attributed", device)
+    yield Reading(f"busy-all:{device}", use.all_s, "s", "attributed", device)
 
 
 def _wall_us() -> int:
