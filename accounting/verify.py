@@ -119,7 +119,7 @@ def _rollups(ledger: Ledger) -> Check:
             from work w
             join reading r on r.span_id = w.span_id
             where w.parent_id is null and w.end_mono_ns is not null
-            group by w.span_id, r.sensor
+            group by w.span_id, r.sensor having count(*) > 1  -- a counter that was found later has no first end
         ), minute as (select run_id, sensor, sum(amount) as amount from rollup_minute group by run_id, sensor),
         hour as (select run_id, sensor, sum(amount) as amount from rollup_hour group by run_id, sensor)
         select e.*, m.amount as minutes, h.amount as hours

@@ -65,13 +65,12 @@ with plain as (
                 else least(1, coalesce(window_s, 0) / greatest(seconds, update_s)) end as seen
     from node_level window w as (partition by node_id, sensor order by mono_ns)
 ), guessed as (
-    select *, coalesce(last_value(amount / seconds ignore nulls) over (
-                  partition by node_id, sensor order by to_ns rows between unbounded preceding and 1 preceding), 0)
-              as before_w,
+    select *, coalesce(sum(amount) over before / sum(seconds) over before, 0) as before_w,
            case when is_gauge or wraps_at is null or what = 'reset' then 0
                 else greatest(0, floor((coalesce(max_w, 0) * seconds - amount) / (wraps_at * scale))) end
               as more_turns
     from plain where from_ns is not null and seconds > 0
+    window before as (partition by node_id, sensor order by to_ns rows between 10 preceding and 1 preceding)
 ), ranged as (
     select *,
         case when what = 'reset' then greatest(shown, least(before_w * seconds, cap_w * seconds))
@@ -82,7 +81,7 @@ with plain as (
 )
 select node_id, sensor, from_ns, to_ns, from_utc, to_utc, seconds, stale_s,
        case when more_turns > 0 then 'ambiguous' when is_gauge and seen < 0.5 then 'unseen' else what end as what,
-       coalesce(max_w, 3 * max(mid / seconds) over (partition by node_id, sensor)) as edge_w,
+       coalesce(max_w, 3 * max(mid / greatest(seconds, 0.5)) over (partition by node_id, sensor)) as edge_w,
        least(mid, case what when 'reset' then shown when 'jump' then 0 else amount * seen end) as low, mid,
        greatest(mid, case when what = 'reset' then cap_w * seconds when what = 'jump' then amount
                           when is_gauge then amount * seen + (1 - seen) * coalesce(max_w, 3 * amount / seconds) * seconds
@@ -95,9 +94,13 @@ select *, sum(low) over w - low as sum_low, sum(mid) over w - mid as sum_mid, su
 from node_step window w as (partition by node_id, sensor order by from_ns);
 
 create or replace temp table node_end as
-select node_id, sensor, min(from_ns) as first_ns, max(to_ns) as last_ns,
-       arg_min(mid / seconds, from_ns) as first_w, arg_min(edge_w, from_ns) as edge_w
-from node_step group by node_id, sensor;
+select s.node_id, s.sensor, first_ns, last_ns, max(edge_w) as edge_w,
+       sum(mid) filter (from_ns < first_ns + 5e9) / sum(seconds) filter (from_ns < first_ns + 5e9) as first_w,
+       sum(mid) filter (to_ns > last_ns - 5e9) / sum(seconds) filter (to_ns > last_ns - 5e9) as last_w
+from node_step s
+join (select node_id, sensor, min(from_ns) as first_ns, max(to_ns) as last_ns from node_step group by all) e
+  on e.node_id = s.node_id and e.sensor = s.sensor
+group by s.node_id, s.sensor, first_ns, last_ns;
 
 -- Which sensors each window has: those that its process declared and that were read near it.
 create or replace temp table node_pair as
@@ -107,60 +110,6 @@ join node_sensor n on n.process_id = w.process_id
 join node_device d on d.node_id = w.node_id and d.sensor = n.sensor
 join node_end e on e.node_id = w.node_id and e.sensor = n.sensor
                and e.first_ns <= w.to_ns + 10000000000 and e.last_ns >= w.from_ns - 10000000000;
-
--- Where each window is cut: at the readings of its process and, if asked for, at full minutes between two of them.
-create or replace temp table node_cut as
-with base as (
-    select distinct w.window_id, w.process_id, w.node_id, r.mono_ns::double as ns, r.read_at_utc as at_utc
-    from node_window w
-    join reading r on r.process_id = w.process_id and r.mono_ns between w.from_ns and w.to_ns
-    where r.span_id is null or r.span_id = w.window_id or r.mono_ns = w.to_ns
-), next as (
-    select *, lead(ns) over w as next_ns, lead(at_utc) over w as next_utc
-    from base window w as (partition by window_id order by ns)
-), crossing as (
-    select *, unnest(generate_series(date_trunc('minute', at_utc) + interval 1 minute,
-                                     date_trunc('minute', next_utc), interval 1 minute)) as minute_utc
-    from next where getvariable('by_minute') and date_trunc('minute', at_utc) < date_trunc('minute', next_utc)
-      and next_utc < at_utc + interval 31 day
-)
-select window_id, process_id, node_id, ns, at_utc from base
-union
-select window_id, process_id, node_id,
-       ns + (next_ns - ns) * (epoch_us(minute_utc - at_utc) / epoch_us(next_utc - at_utc)), minute_utc
-from crossing where minute_utc > at_utc and minute_utc < next_utc;
-
--- The running sums at the cuts. Before the first value and after the last one, all between 0 and `edge_w` is possible.
-create or replace temp table node_at as
-select p.window_id, p.process_id, p.node_id, p.sensor, p.share_by, p.reserved_as, c.ns, c.at_utc,
-       case when s.from_ns is null then -e.first_w * (e.first_ns - c.ns) / 1e9
-            when c.ns <= s.to_ns then s.sum_mid + s.mid * (c.ns - s.from_ns) / (s.to_ns - s.from_ns)
-            else s.sum_mid + s.mid + s.mid / s.seconds * (c.ns - s.to_ns) / 1e9 end as mid,
-       case when s.from_ns is null then 0
-            when c.ns <= s.to_ns then s.sum_low + s.low * (c.ns - s.from_ns) / (s.to_ns - s.from_ns)
-            else s.sum_low + s.low end as low,
-       case when s.from_ns is null then -e.edge_w * (e.first_ns - c.ns) / 1e9
-            when c.ns <= s.to_ns then s.sum_high + s.high * (c.ns - s.from_ns) / (s.to_ns - s.from_ns)
-            else s.sum_high + s.high + s.edge_w * (c.ns - s.to_ns) / 1e9 end as high
-from node_pair p join node_cut c on c.window_id = p.window_id
-join node_end e on e.node_id = p.node_id and e.sensor = p.sensor
-asof left join node_sum s on s.node_id = p.node_id and s.sensor = p.sensor and c.ns >= s.from_ns;
-
--- What the window's process says of itself at the cuts: CPU time, and for how long it kept a device busy.
-create or replace temp table own_at as
-with step as (
-    select r.process_id, r.sensor, r.mono_ns as from_ns, r.shared, r.value,
-           lead(r.mono_ns) over w as to_ns, lead(r.shared) over w as next_shared, lead(r.value) over w as next_value
-    from reading r join (select process_id, min(from_ns) as from_ns, max(to_ns) as to_ns from node_window group by all) o
-      on o.process_id = r.process_id and r.mono_ns between o.from_ns - 60000000000 and o.to_ns + 60000000000
-    where r.sensor = 'cpu-time' or starts_with(r.sensor, 'busy')
-    window w as (partition by r.process_id, r.sensor order by r.mono_ns, r.shared)
-), kind as (select distinct process_id, sensor from step)
-select c.window_id, k.sensor, c.ns,
-       s.shared + coalesce((s.next_shared - s.shared) * (c.ns - s.from_ns) / nullif(s.to_ns - s.from_ns, 0), 0) as shared,
-       s.value + coalesce((s.next_value - s.value) * (c.ns - s.from_ns) / nullif(s.to_ns - s.from_ns, 0), 0) as value
-from node_cut c join kind k on k.process_id = c.process_id
-asof join step s on s.process_id = k.process_id and s.sensor = k.sensor and c.ns >= s.from_ns;
 
 -- Who else was there: the running integral of a run's part by reservation, and of 1 ÷ the number of open runs. Runs
 -- that say the same `reserved_as` have one reservation together; where all is reserved more than once, it is cut down.
@@ -202,6 +151,76 @@ select node_id, sensor, reserved_as, ns, by_reservation, in_parts,
 from part
 window earlier as (partition by node_id, sensor, reserved_as order by ns
                    rows between unbounded preceding and 1 preceding);
+
+-- Where each window is cut: at the readings of its process, at the values of its sensors, whenever another run begins
+-- or ends (so that between two cuts nothing but the power changes) and, if asked for, at full minutes.
+create or replace temp table node_cut as
+with clock as (
+    select distinct w.window_id, w.process_id, w.node_id, r.mono_ns::double as ns, r.read_at_utc as at_utc
+    from node_window w
+    join reading r on r.process_id = w.process_id and r.mono_ns between w.from_ns and w.to_ns
+    where r.span_id is null or r.span_id = w.window_id or r.mono_ns = w.to_ns
+), other as (
+    select p.window_id, s.from_ns as ns from node_pair p
+    join node_step s on s.node_id = p.node_id and s.sensor = p.sensor and s.from_ns > p.from_ns and s.from_ns < p.to_ns
+    union
+    select p.window_id, s.to_ns from node_pair p
+    join node_step s on s.node_id = p.node_id and s.sensor = p.sensor and s.to_ns > p.from_ns and s.to_ns < p.to_ns
+    union
+    select p.window_id, g.ns from node_pair p
+    join node_crowd g on g.node_id = p.node_id and g.sensor = p.sensor and g.ns > p.from_ns and g.ns < p.to_ns
+), base as (
+    select window_id, process_id, node_id, ns, at_utc from clock
+    union
+    select c.window_id, c.process_id, c.node_id, o.ns::double, c.at_utc + to_microseconds(((o.ns - c.ns) / 1000)::bigint)
+    from other o asof join clock c on c.window_id = o.window_id and o.ns >= c.ns
+    where o.ns::double <> c.ns
+), next as (
+    select *, lead(ns) over w as next_ns, lead(at_utc) over w as next_utc
+    from base window w as (partition by window_id order by ns)
+), crossing as (
+    select *, unnest(generate_series(date_trunc('minute', at_utc) + interval 1 minute,
+                                     date_trunc('minute', next_utc), interval 1 minute)) as minute_utc
+    from next where getvariable('by_minute') and date_trunc('minute', at_utc) < date_trunc('minute', next_utc)
+      and next_utc < at_utc + interval 31 day
+)
+select window_id, process_id, node_id, ns, at_utc from base
+union
+select window_id, process_id, node_id,
+       ns + (next_ns - ns) * (epoch_us(minute_utc - at_utc) / epoch_us(next_utc - at_utc)), minute_utc
+from crossing where minute_utc > at_utc and minute_utc < next_utc;
+
+-- The running sums at the cuts. Before the first value and after the last one, all between 0 and `edge_w` is possible.
+create or replace temp table node_at as
+select p.window_id, p.process_id, p.node_id, p.sensor, p.share_by, p.reserved_as, c.ns, c.at_utc,
+       case when s.from_ns is null then -e.first_w * (e.first_ns - c.ns) / 1e9
+            when c.ns <= s.to_ns then s.sum_mid + s.mid * (c.ns - s.from_ns) / (s.to_ns - s.from_ns)
+            else s.sum_mid + s.mid + e.last_w * (c.ns - s.to_ns) / 1e9 end as mid,
+       case when s.from_ns is null then 0
+            when c.ns <= s.to_ns then s.sum_low + s.low * (c.ns - s.from_ns) / (s.to_ns - s.from_ns)
+            else s.sum_low + s.low end as low,
+       case when s.from_ns is null then -e.edge_w * (e.first_ns - c.ns) / 1e9
+            when c.ns <= s.to_ns then s.sum_high + s.high * (c.ns - s.from_ns) / (s.to_ns - s.from_ns)
+            else s.sum_high + s.high + s.edge_w * (c.ns - s.to_ns) / 1e9 end as high
+from node_pair p join node_cut c on c.window_id = p.window_id
+join node_end e on e.node_id = p.node_id and e.sensor = p.sensor
+asof left join node_sum s on s.node_id = p.node_id and s.sensor = p.sensor and c.ns >= s.from_ns;
+
+-- What the window's process says of itself at the cuts: CPU time, and for how long it kept a device busy.
+create or replace temp table own_at as
+with step as (
+    select r.process_id, r.sensor, r.mono_ns as from_ns, r.shared, r.value,
+           lead(r.mono_ns) over w as to_ns, lead(r.shared) over w as next_shared, lead(r.value) over w as next_value
+    from reading r join (select process_id, min(from_ns) as from_ns, max(to_ns) as to_ns from node_window group by all) o
+      on o.process_id = r.process_id and r.mono_ns between o.from_ns - 60000000000 and o.to_ns + 60000000000
+    where r.sensor = 'cpu-time' or starts_with(r.sensor, 'busy')
+    window w as (partition by r.process_id, r.sensor order by r.mono_ns, r.shared)
+), kind as (select distinct process_id, sensor from step)
+select c.window_id, k.sensor, c.ns,
+       s.shared + coalesce((s.next_shared - s.shared) * (c.ns - s.from_ns) / nullif(s.to_ns - s.from_ns, 0), 0) as shared,
+       s.value + coalesce((s.next_value - s.value) * (c.ns - s.from_ns) / nullif(s.to_ns - s.from_ns, 0), 0) as value
+from node_cut c join kind k on k.process_id = c.process_id
+asof join step s on s.process_id = k.process_id and s.sensor = k.sensor and c.ns >= s.from_ns;
 
 -- The energy between two cuts, and the window's part of it.
 create or replace temp table node_segment as

@@ -150,10 +150,13 @@ _READ_SQL = """
         where s.span_id = $run::uuid and (n.unit = 'J' or s.span_id not in (select run_id from cpu_seen))
         window w as (partition by r.sensor order by r.mono_ns)
         union all
-        select s.span_id, s.start_mono_ns, p.at_utc, p.from_ns, p.to_ns, p.sensor, p.unit, p.boundary, p.method,
-               p.active, p.idle_reservation, p.idle_equal, p.node_low, p.node_mid, p.node_high, p.share_by
+        select s.span_id, s.start_mono_ns, min(p.at_utc), min(p.from_ns), r.mono_ns, p.sensor, p.unit, p.boundary,
+               p.method, sum(p.active), sum(p.idle_reservation), sum(p.idle_equal), sum(p.node_low), sum(p.node_mid),
+               sum(p.node_high), p.share_by
         from node_part p join work s on s.span_id::varchar = p.window_id
-        where p.counted and p.seconds > 0
+        asof join (select distinct process_id, mono_ns from reading where sensor = 'cpu-time') r
+          on r.process_id = s.process_id and p.to_ns <= r.mono_ns
+        where p.counted and p.seconds > 0 and s.span_id = $run::uuid group by all
     ) e where from_ns is not null
 """
 _POWER_SQL = """
