@@ -24,7 +24,6 @@ import time
 from _queue import Empty, SimpleQueue
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
 from typing import Any, NamedTuple
@@ -52,7 +51,7 @@ class Found(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What was read at one time. They are numbered: an older one must not be written after a newer one."""
+    """What was read at one time. They are numbered: an older value must not be written after a newer one."""
 
     number: int
     entries: list[dict[str, Any]]  # of the node's sensors, as the journal has them
@@ -288,8 +287,7 @@ def _opened(kind: str, where: Where) -> list[Found]:
 
 
 def _open(kind: str, where: Where) -> NodeMeter | None:
-    name = f"joulebook.collectors.sensors.{kind}"
-    return import_module(name).open_meter(where) if find_spec(name) else None
+    return import_module(f"joulebook.collectors.sensors.{kind}").open_meter(where)
 
 
 def _open_use(where: Where) -> Meter | None:

@@ -175,7 +175,7 @@ class Recorder:
         self._silent: set[int] = set()  # meters that failed, until the next tick
         self._counters: dict[str, tuple[float, float]] = {}  # sensor -> (last value, shared)
         self._node: NodeSensors | None = None
-        self._last_batch = 0  # of the node's sensors
+        self._newest: dict[str, int] = {}  # sensor of the node -> the batch of its last value
         self._exported: str | None = None
         self._warned = False
         self._awake = threading.Event()
@@ -268,11 +268,17 @@ class Recorder:
         return list(counters.values())
 
     def _of_node(self, batch: Batch | None) -> list[dict[str, Any]]:
-        """A batch of the node's sensors, as the journal has it."""
-        if batch is None or batch.number <= self._last_batch:
+        """A batch of the node's sensors, as the journal has it: no value after a newer one."""
+        if batch is None:
             return []
-        self._last_batch = batch.number
-        return batch.entries + [self._counted(reading) for reading in batch.readings]
+        entries = [entry for entry in batch.entries if self._is_newest(entry["sensor"], batch.number)]
+        readings = [reading for reading in batch.readings if self._is_newest(reading.sensor, batch.number)]
+        return entries + [self._counted(reading) for reading in readings]
+
+    def _is_newest(self, sensor: str, number: int) -> bool:
+        newest = self._newest.get(sensor, 0)
+        self._newest[sensor] = max(newest, number)
+        return number > newest
 
     def _keep(self, batch: Batch) -> None:
         """Writes what the sensors' thread read of its own accord."""

@@ -7,15 +7,19 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 from joulebook import configure
 from joulebook.accounting.home import journal_dir
 from joulebook.accounting.records import Reading
-from joulebook.collectors import sampler
+from joulebook.collectors import node, sampler
+from joulebook.collectors.sensors import Sample, Sensor
 
 Event = dict[str, Any]
 
@@ -64,6 +68,64 @@ class DialMeter:
             if isinstance(value, Exception):
                 raise value
         return [Reading(sensor, value, "J", device="gpu") for sensor, value in self.values.items()]
+
+
+class FakeNodeMeter:
+    """Sensors of the node that show what the test sets: a value, a status, or an exception that is raised."""
+
+    name = "fake"
+    rest_s = 0.0
+    interval_s: float | None = None
+
+    def __init__(self, *sensors: Sensor) -> None:
+        self._sensors = sensors
+        self.values: dict[str, Any] = {sensor.sensor: 0.0 for sensor in sensors}
+        self.asked: list[tuple[str, ...]] = []
+        self.closed = False
+
+    def sensors(self) -> Sequence[Sensor]:
+        return self._sensors
+
+    def read(self, names: Collection[str]) -> Sequence[Sample]:
+        self.asked.append(tuple(names))
+        return [self._sample(name, self.values[name]) for name in names]
+
+    def close(self) -> None:
+        self.closed = True
+
+    @staticmethod
+    def _sample(name: str, value: Any) -> Sample:
+        if isinstance(value, Exception):
+            raise value
+        return Sample(name, None, value) if isinstance(value, str) else Sample(name, value)
+
+
+def energy(sensor: str, device: str, **said: Any) -> Sensor:
+    """A counter of energy that is shared by nothing, so that nothing else is looked for."""
+    told = {"unit": "J", "method": "measured", "source": "a test", "share_by": "reservation", **said}
+    return Sensor(sensor, device, **told)
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, **meters: Any) -> None:
+    """A node that has these kinds of sensors and no others. A meter may be an exception: it is raised."""
+
+    def opener(meter: Any) -> Callable[[Any], Any]:
+        def open_meter(where: Any) -> Any:
+            if isinstance(meter, Exception):
+                raise meter
+            return meter
+
+        return open_meter
+
+    for kind in (*node.KINDS, node.SHARED_BY):
+        module = SimpleNamespace(open_meter=opener(meters.get(kind)))
+        monkeypatch.setitem(sys.modules, f"joulebook.collectors.sensors.{kind}", module)
+
+
+def values_of(found: list[Event], sensor: str) -> list[float | str]:
+    """What the journal has of a sensor of the node, in order: values, and statuses in place of them."""
+    counters = [counter for event in found for counter in event.get("counters", ()) if counter["sensor"] == sensor]
+    return [counter.get("value", counter.get("status")) for counter in counters]
 
 
 def python(code: str, *arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
