@@ -11,8 +11,8 @@ import time
 import pytest
 from recording import python
 
-from joulebook.collectors import cpu_time
-from joulebook.collectors.cpu_time import CpuTime, open_meter
+from joulebook.collectors import cgroup, cpu_time
+from joulebook.collectors.cpu_time import CpuTime, open_meter, tree_pids
 
 # Burns CPU by its own clock, says how much it has used in all, and waits.
 BURN = """
@@ -214,3 +214,142 @@ def test_a_name_with_brackets_and_spaces_does_not_move_the_fields(tmp_path):
     assert times[0] == pytest.approx(0, abs=0.05)
     assert times[1] > 0
     assert cpu_time._times(child.pid) is None
+
+
+# A cgroup of our own ------------------------------------------------------------------------------------------------
+
+
+class Group:
+    """Our cgroup as the kernel would show it: who is in it, and the seconds that all of them have used."""
+
+    def __init__(self, monkeypatch, scene):
+        self.inside = {os.getpid()}
+        self.used_s: float | None = 0.0
+        monkeypatch.setattr(cgroup, "folder", lambda: "ours")
+        monkeypatch.setattr(cgroup, "pids", lambda group: iter(self.inside))
+        monkeypatch.setattr(cgroup, "cpu_s", lambda group: self.used_s)
+        monkeypatch.setattr(cpu_time, "_is_running", lambda pid, started: pid in scene.live or pid in self.daemons)
+        self.daemons: set[int] = set()
+
+
+@pytest.fixture
+def scene(monkeypatch):
+    made = Scene(monkeypatch)
+    monkeypatch.setattr(CpuTime, "_own_s", lambda self: 0.0)
+    return made
+
+
+@pytest.fixture
+def group(monkeypatch, scene):
+    return Group(monkeypatch, scene)
+
+
+def test_a_cgroup_of_our_tree_alone_is_the_counter(scene, group):
+    meter = CpuTime()
+    scene.live = {1: 2.0}
+    group.inside |= {1}
+    group.used_s = 50.0  # since before this process
+    assert value_s(meter) == 2.0  # it goes on from there
+    group.used_s = 53.0
+    scene.live[1] = 4.0
+    assert value_s(meter) == 2.0 + 3.0
+    group.used_s = 53.5  # also at an edge, without a walk
+    assert meter.read()[0].value == 5.5
+
+
+def test_a_daemon_that_was_seen_in_our_tree_stays_counted(scene, group):
+    meter = CpuTime()
+    scene.live = {1: 1.0, 2: 1.0}
+    group.inside |= {1, 2}
+    group.used_s = 2.0
+    assert value_s(meter) == 2.0
+    del scene.live[2]  # nobody's child any more, but alive, in our cgroup
+    group.daemons = {2}
+    group.used_s = 7.0
+    assert value_s(meter) == 7.0
+
+
+def test_with_a_stranger_in_it_the_cgroup_is_not_ours_and_the_value_goes_on(scene, group):
+    meter = CpuTime()
+    scene.live = {1: 1.0}
+    group.inside |= {1}
+    group.used_s = 10.0
+    assert value_s(meter) == 1.0
+    group.used_s, scene.live[1] = 14.0, 4.5
+    group.inside |= {99}
+    assert value_s(meter) == 1.0 + 4.0  # the last of the cgroup
+    group.used_s, scene.live[1] = 100.0, 5.0
+    assert value_s(meter) == 5.0 + 0.5  # 95.5 s of the stranger's are not ours
+    group.inside -= {99}
+    assert value_s(meter) == 5.5
+    group.used_s = 101.0
+    assert value_s(meter) == 6.5
+
+
+def test_a_child_in_another_cgroup_makes_ours_too_little(scene, group):
+    meter = CpuTime()
+    scene.live = {1: 1.0, 2: 2.0}
+    group.inside |= {1}
+    group.used_s = 500.0
+    assert value_s(meter) == 3.0
+    group.used_s, scene.live[2] = 501.0, 12.0
+    assert value_s(meter) == 13.0
+
+
+def test_a_cgroup_that_cannot_be_read_any_more_is_left(scene, group):
+    meter = CpuTime()
+    scene.live = {1: 1.0}
+    group.inside |= {1}
+    assert value_s(meter) == 1.0
+    group.used_s = 2.0
+    assert value_s(meter) == 3.0
+    group.used_s, scene.live[1] = None, 2.5
+    assert value_s(meter) == 3.0  # from here on the tree counts
+    scene.live[1] = 3.0
+    assert value_s(meter) == 3.5
+
+
+def test_without_children_and_from_outside_no_cgroup_is_asked(monkeypatch, scene):
+    monkeypatch.setattr(cgroup, "folder", lambda: pytest.fail("asked"))
+    assert value_s(CpuTime()) == 0.0
+    scene.live = {1: 2.0}
+    assert value_s(CpuTime(outside=True)) == 2.0
+
+
+def test_a_zombie_runs_no_more():
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and nobody has waited for it
+        times = cpu_time._times(child.pid)
+        assert times is not None
+        assert not cpu_time._is_running(child.pid, times[1])
+    own = cpu_time._times(os.getpid())
+    assert own is not None
+    assert cpu_time._is_running(os.getpid(), own[1])
+    assert not cpu_time._is_running(os.getpid(), own[1] + 1)
+
+
+def test_the_processes_of_our_tree_are_those_of_the_last_walk():
+    with burning(BURN, 0) as child:
+        child.stdout.readline()
+        CpuTime().refresh()
+        assert tree_pids() == {os.getpid(), child.pid}
+        child.stdin.close()
+    assert tree_pids() == {os.getpid(), child.pid}
+    CpuTime().refresh()
+    assert tree_pids() == {os.getpid()}
+
+
+def test_a_forked_child_is_a_tree_of_its_own():
+    code = """
+import os, subprocess
+from joulebook.collectors.cpu_time import CpuTime, tree_pids
+child = subprocess.Popen(["sleep", "60"])
+CpuTime().refresh()
+assert len(tree_pids()) == 2
+if os.fork() == 0:
+    print(tree_pids() == {os.getpid()})
+else:
+    os.wait()
+    child.kill()
+"""
+    assert python(code).stdout == "True\n"
