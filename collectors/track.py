@@ -237,8 +237,11 @@ class Tracked:
         current = _current.get()
         span = current if current in self._entered else self._entered[-1]  # tasks may share this object
         self._entered.remove(span)
-        if span is current:
+        left = _inside(span, current)
+        if left is not None:
             _current.set(_open_one(span.around))
+            for inner in left if error is not None else ():
+                _finish(inner, error)
         _finish(span, error)
 
     async def __aenter__(self) -> Span:
@@ -401,6 +404,15 @@ def _finish(span: Span, error: BaseException | None) -> None:
         span.end()
     else:
         span.end(ok=False, error=_machine_room().described(error))
+
+
+def _inside(span: Span, current: Span | None) -> list[Span] | None:
+    """What is open in this context inside a span, innermost first; None where the span is not around it at all."""
+    inner: list[Span] = []
+    while current is not None and current is not span:
+        inner.append(current)
+        current = current.around
+    return inner if current is span else None
 
 
 def _parent(recorder: Recorder) -> Span | Parent | None:

@@ -29,5 +29,12 @@ def __getattr__(name: str) -> object:
     raise AttributeError(f"module 'joulebook' has no attribute {name!r}")
 
 
+def load_ipython_extension(shell: object) -> None:
+    """`%load_ext joulebook`: the cell magic `%%joulebook`."""
+    from joulebook.collectors.integrations.jupyter import load_ipython_extension as load
+
+    load(shell)
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

@@ -233,6 +233,7 @@ def test_a_mig_device_has_its_slices_of_the_energy_of_the_whole_gpu(twin, where,
     assert [sensor.device for sensor in meter.sensors()] == [f"gpu:{uuid(0)}"]
     assert found == [gpu.counter_mj(now_s)]
     assert meter.sensors()[0].reserved == pytest.approx(reserved)
+    assert (meter.sensors()[0].reserved_as is None) == (reserved == 1)
     assert meter.sensors()[0].share_by == "reservation"
 
 
@@ -344,7 +345,7 @@ def test_an_error_at_the_beginning_does_not_cost_the_counter(twin, where, monkey
         raise package.NVMLError(UNKNOWN_ERROR)
 
     monkeypatch.setattr(package, "nvmlDeviceGetTotalEnergyConsumption", fail)
-    (outlet,) = nvml._outlets(package, where, found, 1.0)
+    (outlet,) = nvml._outlets(package, where, found, nvml.Part(1.0, None))
     assert (outlet.sensor.sensor, outlet.sensor.unit) == (f"nvml:{uuid(0)}", "mJ")
 
 

@@ -503,3 +503,19 @@ def test_the_hardware_is_looked_for_where_configure_says(home, tmp_path):
 
 def sensors(home) -> set[str]:
     return {event["sensor"] for event in of(events(home), "sensor")}
+
+
+def test_a_span_left_open_by_an_exception_ends_with_the_block_around_it(home):
+    """Whoever opened it cannot end it any more; the next run is a run of its own."""
+
+    @track("outer")
+    def fail():
+        track("left open").__enter__()
+        raise ValueError("boom")
+
+    with pytest.raises(ValueError, match="boom"):
+        fail()
+    with track("next"):
+        pass
+    assert names_and_parents(home) == {"outer": None, "left open": "outer", "next": None}
+    assert [span(events(home), name)[1]["ok"] for name in ("left open", "outer", "next")] == [False, False, True]

@@ -33,7 +33,7 @@ from joulebook.accounting.records import Reading
 from joulebook.collectors import cpu_time
 from joulebook.collectors.sensors import Finding, Sample, Sensor, Where
 from joulebook.collectors.sensors import nvml_gpus as gpus_of
-from joulebook.collectors.sensors.nvml_gpus import Connection, Gpu, Selection, asked
+from joulebook.collectors.sensors.nvml_gpus import Connection, Gpu, Part, Selection, asked
 from joulebook.collectors.sensors.still import STUCK, Still
 
 UPDATE_S = 0.1
@@ -104,7 +104,7 @@ def open_meter(where: Where) -> NvmlMeter | None:
         return None
     chosen = gpus_of.selected(nvml, gpus_of.gpus(nvml)).chosen
     connection = Connection(nvml, {gpu.uuid: gpu.handle for gpu, _ in chosen})
-    outlets = [outlet for gpu, reserved in chosen for outlet in _outlets(nvml, where, gpu, reserved)]
+    outlets = [outlet for gpu, part in chosen for outlet in _outlets(nvml, where, gpu, part)]
     if not outlets:
         connection.close()
         return None
@@ -242,11 +242,12 @@ def _sees_host_pids(where: Where) -> bool:
         return False
 
 
-def _outlets(nvml: Any, where: Where, gpu: Gpu, reserved: float) -> list[Outlet]:
+def _outlets(nvml: Any, where: Where, gpu: Gpu, part: Part) -> list[Outlet]:
     """The sensor that counts, and beside it those that were asked for to compare; none if the GPU tells nothing."""
     share_by = "busy" if _tells_use(nvml, where, gpu) else "reservation"
     base = Sensor("", f"gpu:{gpu.uuid}", "mW", "integrated", "", gpu.name, update_s=UPDATE_S, accuracy=_accuracy(gpu),
-                  max_w=_max_w(nvml, gpu), share_by=share_by, reserved=reserved)  # fmt: skip
+                  max_w=_max_w(nvml, gpu), share_by=share_by, reserved=part.reserved,
+                  reserved_as=part.reserved_as)  # fmt: skip
     gauges = [gauge for gauge in _gauges(gpu) if asked(gauge.read, nvml, gpu.handle) is not None]
     if _has_counter(nvml, gpu):
         counter = base._replace(sensor=f"nvml:{gpu.uuid}", unit="mJ", method="measured",
@@ -308,7 +309,7 @@ def diagnose(where: Where) -> list[Finding]:
     try:
         found = gpus_of.gpus(nvml)
         selection = gpus_of.selected(nvml, found)
-        of_each = [_of_gpu(nvml, where, gpu, reserved) for gpu, reserved in selection.chosen]
+        of_each = [_of_gpu(nvml, where, gpu, part) for gpu, part in selection.chosen]
         return [*_of_node(nvml, found), *_of_selection(found, selection), *of_each]
     finally:
         asked(nvml.nvmlShutdown)
@@ -391,9 +392,9 @@ def _of_selection(found: Sequence[Gpu], selection: Selection) -> Iterator[Findin
                       "export CUDA_DEVICE_ORDER=PCI_BUS_ID, or select by UUID")  # fmt: skip
 
 
-def _of_gpu(nvml: Any, where: Where, gpu: Gpu, reserved: float) -> Finding:
+def _of_gpu(nvml: Any, where: Where, gpu: Gpu, part: Part) -> Finding:
     what = f"{gpu.name} {gpu.uuid}"
-    sensor = next((outlet.sensor for outlet in _outlets(nvml, where, gpu, reserved)), None)
+    sensor = next((outlet.sensor for outlet in _outlets(nvml, where, gpu, part)), None)
     if sensor is None:
         return Finding(what, "warn", "tells neither energy nor power", "nothing to do; it stays unknown", "NVML")
     detail = "energy counter" if sensor.unit == "mJ" else "no energy counter: power, read ten times a second"
@@ -402,6 +403,6 @@ def _of_gpu(nvml: Any, where: Where, gpu: Gpu, reserved: float) -> Finding:
     if sensor.window_s == INSTANT.window_s:
         interval = "wide: 25 ms of every 100 ms are seen"
     if gpu.is_mig:
-        detail = f"MIG is on: the energy is the whole GPU's, and {reserved:.0%} of it is yours by slices; {detail}"
+        detail = f"MIG is on: the energy is the whole GPU's, and {part.reserved:.0%} of it is yours by slices; {detail}"
         tier, interval = "attributed", f"wide: {interval} of the whole GPU, of which others use what is not told"
     return Finding(what, "ok", detail, source=sensor.source, tier=tier, interval=interval)

@@ -54,10 +54,17 @@ class Gpu(NamedTuple):
     migs: tuple[Mig, ...]
 
 
+class Part(NamedTuple):
+    """What of a GPU is set aside, 0 to 1, and whose that is: all that see the same MIG devices have it together."""
+
+    reserved: float
+    reserved_as: str | None
+
+
 class Selection(NamedTuple):
     """The GPUs to read and the part of each that is set aside; `unknown`: what ended the list in `variable`."""
 
-    chosen: tuple[tuple[Gpu, float], ...]
+    chosen: tuple[tuple[Gpu, Part], ...]
     variable: str | None = None
     unknown: str | None = None
 
@@ -198,7 +205,7 @@ def selected(nvml: Any, found: Sequence[Gpu]) -> Selection:
     """Of the GPUs that were found, those that the environment asks for, each once."""
     variable = next((name for name in (OURS, CUDA) if name in os.environ), None)
     if variable is None:
-        return Selection(tuple((gpu, _reserved(nvml, gpu, set())) for gpu in found))
+        return Selection(tuple((gpu, _part(nvml, gpu, set())) for gpu in found))
     picks, unknown = _picks(os.environ[variable], found)
     if variable == CUDA and len(set(picks)) < len(picks):
         picks, unknown = [], "a device twice"
@@ -206,7 +213,7 @@ def selected(nvml: Any, found: Sequence[Gpu]) -> Selection:
     for uuid, mig in picks:
         wanted.setdefault(uuid, set()).add(mig)
     gpu_of = {gpu.uuid: gpu for gpu in found}
-    chosen = tuple((gpu_of[uuid], _reserved(nvml, gpu_of[uuid], migs - {""})) for uuid, migs in wanted.items())
+    chosen = tuple((gpu_of[uuid], _part(nvml, gpu_of[uuid], migs - {""})) for uuid, migs in wanted.items())
     return Selection(chosen, variable, unknown)
 
 
@@ -247,10 +254,13 @@ def _is(entry: str, gpu: Gpu, mig: Mig) -> bool:
     return entry == f"MIG-{gpu.uuid}/{mig.gi}/{mig.ci}" or mig.uuid.startswith(entry)
 
 
-def _reserved(nvml: Any, gpu: Gpu, migs: set[str]) -> float:
+def _part(nvml: Any, gpu: Gpu, migs: set[str]) -> Part:
     """The part that is set aside: of a GPU in MIG mode, the slices of the devices named, or of all that we see."""
-    slices = sum(mig.slices for mig in gpu.migs if not migs or mig.uuid in migs)
-    return min(1.0, slices / _max_slices(nvml, gpu)) if slices else 1.0
+    ours = [mig for mig in gpu.migs if not migs or mig.uuid in migs]
+    slices = sum(mig.slices for mig in ours)
+    if not slices:
+        return Part(1.0, None)
+    return Part(min(1.0, slices / _max_slices(nvml, gpu)), " ".join(sorted(mig.uuid for mig in ours)))
 
 
 def _max_slices(nvml: Any, gpu: Gpu) -> int:
