@@ -315,16 +315,19 @@ def test_verify(typed: Typed, home: Path) -> None:
     assert unsafe(drawn.out + broken.out) == set()
 
 
-def test_doctor(typed: Typed, home: Path) -> None:
+def test_doctor(typed: Typed, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOULEBOOK_SENSORS", "none")  # of machines with sensors: test_doctor.py
     found = typed("doctor", "--json").json
     assert found["ok"] is True
-    assert {frozenset(check) for check in found["checks"]} == {frozenset({"what", "state", "detail", "fix"})}
+    keys = {"what", "state", "detail", "fix", "source", "mode", "tier", "interval"}
+    assert {frozenset(check) for check in found["checks"]} == {frozenset(keys)}
     states = {check["what"]: check["state"] for check in found["checks"]}
     assert (states["Python"], states["Home"], states["Site"], states["Ledger"]) == ("ok", "ok", "warn", "ok")
     assert typed("doctor").out.startswith("ok    Python: ")
 
 
-def test_doctor_sees_what_is_in_the_way(typed: Typed, home: Path) -> None:
+def test_doctor_sees_what_is_in_the_way(typed: Typed, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JOULEBOOK_SENSORS", "none")
     done = typed("doctor", "--home", "/dev/null/x", "--json")
     assert (done.code, done.err) == (1, "")
     assert {check["what"] for check in json.loads(done.out)["checks"] if check["state"] == "fail"} == {"Home", "Site"}

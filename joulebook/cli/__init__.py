@@ -2,7 +2,8 @@
 
     arguments   what can be typed: the parser, and what every command shares
     commands    one function a command: arguments in, exit code out
-    doctor      what this machine can measure, and what is missing
+    doctor      what this machine can measure, and what is missing; `findings` draws it
+    tracing     doctor --record: a trace of what the sensors show
     demo        the walk, end to end, on this machine
 
 Exit codes: 0 done · 1 something failed or an invariant is broken · 2 wrong input · 3 not found ·

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
@@ -125,6 +126,16 @@ def _values(text: str) -> list[float]:
     return parts * (3 if len(parts) == 1 else 1)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return seconds
+
+
 def _tag(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
@@ -157,7 +168,15 @@ def _init(add: Add) -> None:
 
 
 def _doctor(add: Add) -> None:
-    add("doctor", "say what can be measured here, and what is missing", "joulebook doctor")
+    parser = add(
+        "doctor",
+        "say what can be measured here, and what is missing; exits with 1 when something is broken",
+        "joulebook doctor --record trace.csv --seconds 60",
+    )
+    parser.add_argument("--record", metavar="FILE", help="instead, capture what the sensors show, for JOULEBOOK_REPLAY")
+    parser.add_argument("--seconds", type=_seconds, metavar="S", help="for so long (default: 10)")
+    parser.add_argument("--interval", type=_seconds, metavar="S", help="seconds between two readings (default: 0.1)")
+    parser.add_argument("--force", action="store_true", help="replace the file that is there")
 
 
 def _demo(add: Add) -> None:

@@ -276,15 +276,48 @@ def _did_you_mean(name: str, value: str, known: list[str]) -> str:
 
 
 def doctor(args: argparse.Namespace) -> int:
-    from joulebook.cli.doctor import examine
+    """Say what can be measured here; 1 when something is broken. With `--record`, capture a trace instead."""
+    if not args.record and (args.seconds or args.interval or args.force):
+        raise InputError("--seconds, --interval and --force go with --record FILE")
+    with _home_for_sensors(_home(args)):
+        return _record(args) if args.record else _examine(args)
 
-    findings = examine(_home(args))
+
+def _examine(args: argparse.Namespace) -> int:
+    from joulebook.cli.doctor import examine
+    from joulebook.cli.findings import show
+
+    found = examine(_home(args))
+    is_ok = all(finding.state != "fail" for finding in found.findings)
     if args.json:
-        _print_json({"ok": all(f.state != "fail" for f in findings), "checks": [asdict(f) for f in findings]})
+        checks = [finding._asdict() for finding in found.findings]
+        _print_json({"ok": is_ok, "checks": checks, "uses": [use._asdict() for use in found.uses], "says": found.says})
     else:
-        for f in findings:
-            print(f"{f.state:4}  {f.what}: {f.detail}" + (f"\n      → {f.fix}" if f.fix else ""))
-    return 1 if any(f.state == "fail" for f in findings) else 0
+        show(found.findings, found.says)
+    return 0 if is_ok else 1
+
+
+@contextmanager
+def _home_for_sensors(home: Path) -> Iterator[None]:
+    """Those that keep something, as perf does, keep it in the home that was named."""
+    before = os.environ.get("JOULEBOOK_HOME")
+    os.environ["JOULEBOOK_HOME"] = str(home)
+    try:
+        yield
+    finally:
+        os.environ.pop("JOULEBOOK_HOME")
+        os.environ.update({} if before is None else {"JOULEBOOK_HOME": before})
+
+
+def _record(args: argparse.Namespace) -> int:
+    from joulebook.cli import tracing
+
+    captured, signum = tracing.record(Path(args.record), args.seconds or 10.0, args.interval or 0.1, args.force)
+    if args.json:
+        _print_json(tracing.as_json(captured, signum))
+    else:
+        tracing.tell(captured, signum)
+    return 128 + signum if signum else 0
 
 
 def demo(args: argparse.Namespace) -> int:

@@ -1,36 +1,72 @@
-"""What this machine can measure, and what is missing: one finding a line, with what to do about it."""
+"""What this machine can measure, and what is missing: one finding each, with what to do about it.
+
+    the house      Python, home, site, ledger: without them runs are lost or cannot be read
+    the sensors    what each file of `collectors/sensors` finds here, unless JOULEBOOK_SENSORS hides it
+    the extras     packages that commands need
+    the uses       what a run would go by, part by part: the recorder's own inventory of this node, opened and closed
+
+`fail` is said of what is here and broken: a home that cannot be written, a sensor that is there and may not be read.
+What is not here is `warn`: its energy is modelled, or unknown.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
-from importlib import metadata, util
+from collections.abc import Iterator, Sequence
+from importlib import import_module, metadata, util
 from pathlib import Path
+from typing import NamedTuple
 
-from joulebook.accounting.errors import JoulebookError
+from joulebook.accounting.errors import InputError, JoulebookError, MissingExtra
 from joulebook.accounting.home import journal_dir
+from joulebook.collectors import cgroup, node
+from joulebook.collectors.node import CPU_ENERGY, MODEL, SHARED_BY, Found
+from joulebook.collectors.replay import read_trace
+from joulebook.collectors.sampler import described
+from joulebook.collectors.sensors import Finding, Sensor, Where
 
-POWERCAP = Path("/sys/class/powercap")
 NETWORK_FILESYSTEMS = ("nfs", "cifs", "smb", "fuse.sshfs", "9p", "lustre", "gpfs", "beegfs")
 LEAST_FREE_BYTES = 200_000_000
+ROOTS = {"JOULEBOOK_SYSFS_ROOT": "/sys", "JOULEBOOK_PROCFS_ROOT": "/proc"}
+FLOP_COUNTERS = "joulebook.collectors.flops.perf_fp"
+PARTS = {"cpu": "CPU", "dram": "DRAM", "gpu": "GPU"}  # class of a device -> as it is called
+WHOLE = 0.999  # a larger part of a device is all of it
 
 
-@dataclass(frozen=True)
-class Finding:
-    """`state` is ok, warn or fail; `fix` says what to do, if anything."""
+class Use(NamedTuple):
+    """What the energy of one part of the machine goes by in a run."""
 
-    what: str
-    state: str
-    detail: str
-    fix: str = ""
+    part: str
+    by: str  # the kind of sensor; what it is modelled from; "" where it stays unknown
+    sensors: tuple[str, ...]
+    tier: str
+    interval: str
 
 
-def examine(home: Path) -> list[Finding]:
+class Examination(NamedTuple):
+    """All that doctor says."""
+
+    findings: list[Finding]
+    uses: list[Use]
+    says: str
+
+
+def where_to_look() -> tuple[tuple[str, ...], Where]:
+    """The kinds of sensors and the folders that a run would look at, as its environment says."""
+    sys_root, proc_root = (Path(os.environ.get(name) or usual) for name, usual in ROOTS.items())
+    return node._kinds(os.environ.get("JOULEBOOK_SENSORS")), Where(sys_root, proc_root)
+
+
+def examine(home: Path) -> Examination:
     """Look at everything; change nothing but a test file in the home."""
-    return [_python(), _home(home), *_filesystem(home), _site(home), _ledger(home), _cpu(), _rapl(), _gpu(), *_extras()]
+    kinds, where = where_to_look()
+    house = [_python(), _home(home), *_filesystem(home), _site(home), _ledger(home)]
+    found, trouble = _inventory(kinds, where)
+    sensors = [*_settings(kinds), *trouble, *_sensors(kinds, where, found), _cpu_time(), _reserved(where)]
+    uses = _uses(found)
+    return Examination([*house, *sensors, *_extras()], uses, _says(uses))
 
 
 def _python() -> Finding:
@@ -96,6 +132,8 @@ def _ledger(home: Path) -> Finding:
         ledger = open_ledger(home)
         runs = ledger.rows("select count(*) as n from span where parent_id is null")[0]["n"]
         refused = ledger.rows("select coalesce(sum(line_count), 0) as n from quarantine")[0]["n"]
+    except MissingExtra as error:
+        return Finding("Ledger", "warn", f"runs are recorded here, to be read elsewhere: {error}")
     except JoulebookError as error:
         return Finding("Ledger", "fail", str(error))
     if refused:
@@ -110,31 +148,155 @@ def _ledger(home: Path) -> Finding:
     )
 
 
-def _cpu() -> Finding:
-    return Finding(
-        "CPU time", "ok", f"read from the operating system, {os.cpu_count()} logical CPUs; energy is modelled from it"
-    )
+# The sensors ------------------------------------------------------------------------------------------------------
 
 
-def _rapl() -> Finding:
-    zones = sorted(POWERCAP.glob("intel-rapl:*/energy_uj"))
-    if not POWERCAP.exists() or not zones:
-        why = "empty, as in many containers" if POWERCAP.exists() else "absent, as in most virtual machines"
-        return Finding(
-            "CPU energy sensor", "warn", f"none: {POWERCAP} is {why}", "nothing to do here; CPU energy stays modelled"
-        )
-    unreadable = [zone for zone in zones if not os.access(zone, os.R_OK)]
-    if unreadable:
-        mode = unreadable[0].stat().st_mode & 0o777
-        return Finding("CPU energy sensor", "warn", f"{unreadable[0]} cannot be read (mode {mode:o})",
-                       "ask the administrator to make energy_uj readable for you")  # fmt: skip
-    return Finding("CPU energy sensor", "warn", f"{len(zones)} zones readable, not yet used by this version")
+def _settings(kinds: Sequence[str]) -> Iterator[Finding]:
+    """What the environment changes about where and what is looked for."""
+    for name, usual in ROOTS.items():
+        root = os.environ.get(name)
+        if root and Path(root).is_dir():
+            yield Finding(name, "ok", f"sensors are looked for in {root}, not in {usual}", source=root)
+        elif root:
+            yield Finding(name, "fail", f"{root} is no folder, so nothing is found there", f"unset {name}", root)
+    wanted = os.environ.get("JOULEBOOK_SENSORS")
+    hidden = [kind for kind in node.KINDS if kind not in kinds]
+    if wanted is not None and hidden:
+        yield Finding("JOULEBOOK_SENSORS", "warn", f"set to {wanted!r}: {', '.join(hidden)} not looked for",
+                      "unset JOULEBOOK_SENSORS")  # fmt: skip
+    yield from _replay(os.environ.get("JOULEBOOK_REPLAY"))
 
 
-def _gpu() -> Finding:
-    if not Path("/proc/driver/nvidia").exists():
-        return Finding("GPU", "warn", "no NVIDIA driver found", "nothing to do on a machine without a GPU")
-    return Finding("GPU", "warn", "NVIDIA driver found, not yet used by this version")
+def _replay(path: str | None) -> Iterator[Finding]:
+    if not path:
+        return
+    told = "a run plays this trace and reads no sensor"
+    try:
+        read_trace(path)
+    except InputError as error:
+        yield Finding("JOULEBOOK_REPLAY", "fail", str(error), "unset JOULEBOOK_REPLAY", path)
+    else:
+        yield Finding("JOULEBOOK_REPLAY", "warn", f"{path}: {told}", "unset JOULEBOOK_REPLAY", path)
+
+
+def _inventory(kinds: Sequence[str], where: Where) -> tuple[list[Found], list[Finding]]:
+    """What a run would read here, closed again."""
+    try:
+        found = node.inventory(kinds, where)
+        for one in found:
+            one.meter.close()
+    except Exception as error:  # noqa: BLE001 - whatever a driver does, doctor says what else it knows
+        return [], [Finding("Inventory", "fail", f"the sensors cannot be opened: {described(error)}")]
+    return found, []
+
+
+def _sensors(kinds: Sequence[str], where: Where, found: Sequence[Found]) -> Iterator[Finding]:
+    used = {one.kind for one in found}
+    counts_cpu = next((kind for kind in CPU_ENERGY if kind in used), None)
+    for kind in (*kinds, SHARED_BY):
+        findings = _diagnosed(f"joulebook.collectors.sensors.{kind}", where) or [Finding(kind, "ok", "nothing here")]
+        is_spare = counts_cpu is not None and kind in CPU_ENERGY and kind not in used
+        yield from (_spared(one, counts_cpu) for one in findings) if is_spare else findings
+    yield from _diagnosed(FLOP_COUNTERS, where)
+
+
+def _diagnosed(module: str, where: Where) -> list[Finding]:
+    """What one file of sensors says; nothing where it has nothing to say."""
+    try:
+        diagnose = getattr(import_module(module), "diagnose", None) if util.find_spec(module) else None
+        return list(diagnose(where)) if diagnose else []
+    except Exception as error:  # noqa: BLE001 - as above
+        what = module.rpartition(".")[2]
+        return [Finding(what, "fail", f"it cannot be looked at: {described(error)}", source=module)]
+
+
+def _spared(finding: Finding, by: str | None) -> Finding:
+    """The same of a sensor that nobody would read, since another counts the CPU: nothing to mend."""
+    if finding.state == "ok":
+        return finding
+    return finding._replace(state="ok", detail=f"not needed, {by} counts the CPU: {finding.detail}", fix="")
+
+
+def _cpu_time() -> Finding:
+    cpus = os.cpu_count()
+    detail = f"of a job's processes, {cpus} logical CPUs; energy is modelled from it where no sensor sees the CPU"
+    return Finding("CPU time", "ok", detail, tier="modelled")
+
+
+def _reserved(where: Where) -> Finding:
+    """What of the node is set aside for a job that starts here: that part of its idle energy is the job's."""
+    folder = cgroup.folder(str(where.sys), str(where.proc))
+    by = folder or "no cgroup of version 2, so by affinity alone"
+    try:
+        cpus, part, memory = cgroup.reserved_cpus(where), cgroup.cpu_part(where), cgroup.memory_part(where)
+    except (ValueError, ArithmeticError) as error:
+        return Finding("Reserved", "fail", f"{by} cannot be understood: {error}", source=folder or "")
+    detail = f"{cpus:g} logical CPUs, {part * 100:.0f} % of the node's; {memory * 100:.0f} % of its memory ({by})"
+    return Finding("Reserved", "ok", detail, source=folder or "")
+
+
+# What a run goes by -----------------------------------------------------------------------------------------------
+
+
+def _uses(found: Sequence[Found]) -> list[Use]:
+    """One for each part of the machine, those that nobody sees included."""
+    if os.environ.get("JOULEBOOK_REPLAY"):
+        return []
+    alike: dict[tuple[str, str, str, str], list[str]] = {}
+    for one in found:
+        for sensor in (sensor for sensor in one.sensors if sensor.counted):
+            by = "installed memory" if one.kind == MODEL else one.kind
+            alike.setdefault((_part(sensor), by, *_worth(sensor)), []).append(sensor.sensor)
+    uses = [Use(part, by, tuple(names), tier, interval) for (part, by, tier, interval), names in alike.items()]
+    return [*uses, *_unseen({use.part for use in uses})]
+
+
+def _part(sensor: Sensor) -> str:
+    kind = sensor.device.partition(":")[0]
+    return PARTS.get(kind, kind)
+
+
+def _worth(sensor: Sensor) -> tuple[str, str]:
+    """The tier and the interval to expect."""
+    if sensor.method == "modelled":
+        return "modelled", "wide"
+    if sensor.reserved < WHOLE:
+        return "attributed", "wide"
+    is_seen = sensor.window_s is None or sensor.window_s >= sensor.update_s
+    return sensor.method, f"±{sensor.accuracy * 100:.0f} %" if is_seen else "wide"
+
+
+def _unseen(seen: set[str]) -> Iterator[Use]:
+    if not seen & {"CPU", "module"}:
+        yield Use("CPU", "CPU time", (), "modelled", "wide")
+        if "DRAM" not in seen:
+            yield Use("DRAM", "CPU time", (), "modelled", "wide")
+    if not seen & {"GPU", "module"}:
+        yield Use("GPU", "", (), "unknown", "")
+
+
+def _says(uses: Sequence[Use]) -> str:
+    """The uses as a sentence for each."""
+    if not uses:
+        return "A run here plays a trace and reads no sensor."
+    seen = "; ".join(_sentence(use) for use in uses if use.tier not in ("modelled", "unknown"))
+    model = _modelled([use for use in uses if use.tier == "modelled"])
+    missing = " and ".join(use.part for use in uses if use.tier == "unknown")
+    told = [f"A run here reads {seen}." if seen else "A run here reads no energy sensor.",
+            f"Modelled, since no sensor sees it: {model}." if model else "Nothing of it is modelled.",
+            f"No {missing} is seen: if there is one, its energy is missing." if missing else ""]  # fmt: skip
+    return " ".join(filter(None, told))
+
+
+def _modelled(uses: Sequence[Use]) -> str:
+    """`CPU and DRAM from CPU time`."""
+    from_what = dict.fromkeys(use.by for use in uses)
+    return "; ".join(f"{' and '.join(use.part for use in uses if use.by == by)} from {by}" for by in from_what)
+
+
+def _sentence(use: Use) -> str:
+    count = len(use.sensors)
+    return f"{use.part} by {use.by} ({count} sensor{'s' * (count > 1)}, {use.tier}, {use.interval})"
 
 
 def _extras() -> Iterator[Finding]:
