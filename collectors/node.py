@@ -236,7 +236,7 @@ class NodeSensors:
 
 def discover(where: Where, kinds: str | None, home: Path, interval_s: float) -> NodeSensors | None:
     """The inventory of this node, ready to be read. None when there is nothing to read."""
-    found = inventory(_kinds(kinds), where)
+    found = inventory(kinds_wanted(kinds), where)
     if not found:
         return None
     use = attempt("sensor nvml", None, _open_use, where) if any(one.kind == "nvml" for one in found) else None
@@ -247,11 +247,16 @@ def discover(where: Where, kinds: str | None, home: Path, interval_s: float) -> 
 def inventory(kinds: Sequence[str], where: Where) -> list[Found]:
     """What is here of these kinds, so that no joule counts twice and each can be shared."""
     found = covered([one for kind in kinds if kind in HARDWARE for one in _opened(kind, where)])
-    if MODEL in kinds and _has_cpu(found) and not any(_class(sensor) == "dram" for sensor in _sensors(found)):
+    if MODEL in kinds and _has_cpu(found) and not any(map(_sees_memory, _sensors(found))):
         found += _opened(MODEL, where)
     if any(sensor.share_by == "cpu" for sensor in _sensors(found)):
         found += _opened(SHARED_BY, where)
     return found
+
+
+def _sees_memory(sensor: Sensor) -> bool:
+    """Whether the memory's energy is in it: a Grace socket's holds that of its own."""
+    return _class(sensor) == "dram" or sensor.sensor.startswith("hwmon:grace-")
 
 
 def covered(found: Sequence[Found]) -> list[Found]:
@@ -267,7 +272,7 @@ def covered(found: Sequence[Found]) -> list[Found]:
     return [one for one in kept if one.sensors]
 
 
-def _kinds(wanted: str | None) -> tuple[str, ...]:
+def kinds_wanted(wanted: str | None) -> tuple[str, ...]:
     if wanted is None:
         return KINDS
     names = {name.strip() for name in wanted.split(",")} - {"", "none", SHARED_BY}

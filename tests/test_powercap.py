@@ -345,7 +345,7 @@ def test_doctor_on_a_masked_folder(where):
     folder = where.sys / "class/powercap"
     folder.mkdir(parents=True)
     (empty,) = diagnose(where)
-    assert empty.state == "fail"
+    assert empty.state == "warn"
     assert empty.detail == f"{folder} is there but it is empty: a container runtime masks it, even for root"
     assert "/sys/class/powercap and /sys/devices/virtual/powercap, read-only" in empty.fix
     assert "run the recorder on the host" in empty.fix

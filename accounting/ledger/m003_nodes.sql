@@ -58,8 +58,8 @@ select distinct n.process_id, n.sensor, n.device, n.unit, n.method, n.boundary f
 where n.scope is null
   and (n.unit = 'J'
        or (n.device = 'cpu' and not exists (
-              select 1 from sensor o where o.process_id = n.process_id and o.unit = 'J' and o.device = n.device
-              and o.scope is null)));
+              select 1 from sensor o where o.process_id = n.process_id and o.unit = 'J'
+              and split_part(o.device, ':', 1) in ('cpu', 'module', 'platform') and o.scope is null)));
 
 -- Runs whose CPU a sensor of the node saw: there the model from CPU time does not count.
 create view cpu_seen as

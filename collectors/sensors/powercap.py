@@ -308,7 +308,7 @@ def _of_nothing(where: Where) -> Finding:
     proof = f"; something is mounted over {hidden[0]}" if hidden else ""
     why = f"{folder} is there but {what}: a container runtime masks it, even for root{proof}"
     doubt = "" if hidden or listed else f". Outside a container no RAPL driver is loaded: {NO_DRIVER}"
-    return Finding("RAPL", "fail", why, MASKED + doubt, str(folder))
+    return Finding("RAPL", "fail" if hidden or listed else "warn", why, MASKED + doubt, str(folder))
 
 
 def _folder(where: Where) -> Path:

@@ -56,7 +56,7 @@ class Examination(NamedTuple):
 def where_to_look() -> tuple[tuple[str, ...], Where]:
     """The kinds of sensors and the folders that a run would look at, as its environment says."""
     sys_root, proc_root = (Path(os.environ.get(name) or usual) for name, usual in ROOTS.items())
-    return node._kinds(os.environ.get("JOULEBOOK_SENSORS")), Where(sys_root, proc_root)
+    return node.kinds_wanted(os.environ.get("JOULEBOOK_SENSORS")), Where(sys_root, proc_root)
 
 
 def examine(home: Path) -> Examination:
