@@ -24,30 +24,33 @@ def folder(sys_root: str = "/sys", proc_root: str = "/proc") -> str | None:
     return None
 
 
-def reserved_cpus(where: Where) -> float:
-    """How many CPUs this process may keep busy: by affinity, by cpuset and by quota."""
-    limits = [float(_affinity())]
+def reserved_cpus(where: Where) -> tuple[float, str]:
+    """How many CPUs this process may keep busy, by affinity, cpuset and quota, and whose limit that is."""
+    cpus = _affinity()
+    limits = [(float(len(cpus)), f"cpus {','.join(map(str, cpus))}")]
     for group in _groups(where):
-        cpus = count_of(_text(f"{group}/cpuset.cpus.effective"))
-        limits += [float(cpus)] if cpus else []
+        count = count_of(_text(f"{group}/cpuset.cpus.effective"))
+        limits += [(float(count), _id(group))] if count else []
         quota = _text(f"{group}/cpu.max").split()
         if len(quota) == 2 and quota[0] != "max":
-            limits.append(int(quota[0]) / int(quota[1]))
-    return min(limits)
+            limits.append((int(quota[0]) / int(quota[1]), _id(group)))
+    return min(limits, key=lambda limit: limit[0])
 
 
-def cpu_part(where: Where) -> float:
-    """The part of the node's CPUs that is set aside for this process, 0 to 1."""
+def cpu_part(where: Where) -> tuple[float, str | None]:
+    """The part of the node's CPUs that is set aside for this process, 0 to 1, and for whom, if it is not all."""
     cpus = count_of(_text(f"{where.sys}/devices/system/cpu/online")) or os.cpu_count() or 1
-    return min(1.0, reserved_cpus(where) / cpus)
+    reserved, whose = reserved_cpus(where)
+    return (reserved / cpus, whose) if reserved < cpus else (1.0, None)
 
 
-def memory_part(where: Where) -> float:
-    """The part of the node's memory that is set aside for this process, 0 to 1."""
-    limits = [_text(f"{group}/memory.max").strip() for group in _groups(where)]
-    limits_byte = [int(limit) for limit in limits if limit.isdigit()]
+def memory_part(where: Where) -> tuple[float, str | None]:
+    """The part of the node's memory that is set aside for this process, 0 to 1, and for whom, if it is not all."""
+    limits = [(_text(f"{group}/memory.max").strip(), group) for group in _groups(where)]
+    limits_byte = [(int(limit), group) for limit, group in limits if limit.isdigit()]
     total_byte = _total_byte(where)
-    return min(1.0, min(limits_byte) / total_byte) if limits_byte and total_byte else 1.0
+    least_byte, group = min(limits_byte, key=lambda limit: limit[0], default=(total_byte, ""))
+    return (least_byte / total_byte, _id(group)) if least_byte < total_byte else (1.0, None)
 
 
 def cpu_s(group: str) -> float | None:
@@ -82,8 +85,15 @@ def _groups(where: Where) -> Iterator[str]:
         group = os.path.dirname(group)  # noqa: PTH120 - no pathlib here
 
 
-def _affinity() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _id(group: str) -> str:
+    """A cgroup's inode: its path may be another in each container."""
+    return f"cgroup {os.stat(group).st_ino}"  # noqa: PTH116 - no pathlib here
+
+
+def _affinity() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
 
 
 def _total_byte(where: Where) -> int:

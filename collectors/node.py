@@ -302,9 +302,10 @@ def _open_use(where: Where) -> Meter | None:
 
 
 def _reserving(kind: str, sensor: Sensor, where: Where) -> Sensor:
-    if kind == MODEL:
-        return sensor._replace(reserved=cgroup.memory_part(where))
-    return sensor._replace(reserved=cgroup.cpu_part(where)) if sensor.share_by == "cpu" else sensor
+    if kind != MODEL and sensor.share_by != "cpu":
+        return sensor
+    part, whose = cgroup.memory_part(where) if kind == MODEL else cgroup.cpu_part(where)
+    return sensor._replace(reserved=part, reserved_as=whose)
 
 
 def _sensors(found: Iterable[Found]) -> list[Sensor]:

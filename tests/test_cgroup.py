@@ -30,7 +30,11 @@ def put(root, path, text):
 
 
 def test_without_a_limit_all_of_the_node_may_be_used(here):
-    assert (cgroup.reserved_cpus(here), cgroup.cpu_part(here), cgroup.memory_part(here)) == (16, 1.0, 1.0)
+    assert (cgroup.reserved_cpus(here)[0], cgroup.cpu_part(here), cgroup.memory_part(here)) == (
+        16,
+        (1.0, None),
+        (1.0, None),
+    )
 
 
 @pytest.mark.parametrize(
@@ -50,14 +54,14 @@ def test_without_a_limit_all_of_the_node_may_be_used(here):
 def test_the_tightest_of_affinity_cpuset_and_quota_holds(here, files, cpus):
     for path, text in files.items():
         put(here.sys, f"fs/cgroup/{path}", text)
-    assert cgroup.reserved_cpus(here) == cpus
-    assert cgroup.cpu_part(here) == cpus / 16
+    assert cgroup.reserved_cpus(here)[0] == cpus
+    assert cgroup.cpu_part(here)[0] == cpus / 16
 
 
 def test_an_affinity_is_a_limit_too(here, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {3, 4})
     put(here.sys, "fs/cgroup/job/cpuset.cpus.effective", "0-7\n")
-    assert (cgroup.reserved_cpus(here), cgroup.cpu_part(here)) == (2, 0.125)
+    assert (cgroup.reserved_cpus(here)[0], cgroup.cpu_part(here)) == (2, (0.125, "cpus 3,4"))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +75,7 @@ def test_an_affinity_is_a_limit_too(here, monkeypatch):
 def test_the_memory_that_is_set_aside(here, files, part):
     for path, text in files.items():
         put(here.sys, f"fs/cgroup/{path}", text)
-    assert cgroup.memory_part(here) == part
+    assert cgroup.memory_part(here)[0] == part
 
 
 @pytest.mark.parametrize("told", ["", "12:cpu:/x\n", "0::/elsewhere\n", "0::/../other\n"])
@@ -79,7 +83,7 @@ def test_without_version_2_or_where_it_is_hidden_only_the_affinity_counts(here, 
     put(here.proc, "self/cgroup", told)
     put(here.sys, "fs/cgroup/job/step/cpu.max", "100000 100000\n")
     assert cgroup.folder(str(here.sys), str(here.proc)) is None
-    assert (cgroup.reserved_cpus(here), cgroup.memory_part(here)) == (16, 1.0)
+    assert (cgroup.reserved_cpus(here)[0], cgroup.memory_part(here)) == (16, (1.0, None))
 
 
 def test_in_a_container_the_cgroup_is_the_root_that_it_sees(here):
@@ -101,3 +105,11 @@ def test_what_is_in_a_cgroup_and_what_it_has_used(here):
 @pytest.mark.parametrize(("cpus", "count"), [("", 0), ("\n", 0), ("0", 1), ("0-3", 4), ("0-1,4,6-8\n", 6)])
 def test_a_list_of_cpus_is_counted(cpus, count):
     assert cgroup.count_of(cpus) == count
+
+
+def test_what_is_reserved_is_whose_limit_it_is(here):
+    """The cgroup of the job has 4 CPUs and half of the memory: all its tasks have that together."""
+    put(here.sys, "fs/cgroup/job/cpu.max", "400000 100000\n")
+    put(here.sys, "fs/cgroup/job/memory.max", f"{32 * GIB}\n")
+    job = f"cgroup {(here.sys / 'fs/cgroup/job').stat().st_ino}"
+    assert (cgroup.cpu_part(here), cgroup.memory_part(here)) == ((0.25, job), (0.5, job))

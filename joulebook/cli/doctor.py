@@ -228,7 +228,8 @@ def _reserved(where: Where) -> Finding:
     folder = cgroup.folder(str(where.sys), str(where.proc))
     by = folder or "no cgroup of version 2, so by affinity alone"
     try:
-        cpus, part, memory = cgroup.reserved_cpus(where), cgroup.cpu_part(where), cgroup.memory_part(where)
+        told = cgroup.reserved_cpus(where), cgroup.cpu_part(where), cgroup.memory_part(where)
+        cpus, part, memory = (amount for amount, _ in told)
     except (ValueError, ArithmeticError) as error:
         return Finding("Reserved", "fail", f"{by} cannot be understood: {error}", source=folder or "")
     detail = f"{cpus:g} logical CPUs, {part * 100:.0f} % of the node's; {memory * 100:.0f} % of its memory ({by})"
