@@ -3,9 +3,10 @@
     an event ─> one line ─> one os.write(O_APPEND) ─> <home>/journal/<host>-<pid>-<start_ns>-<journal_id>.jsonl
 
 A line whose `os.write` returned is on file whatever happens to the process afterwards; `sync` makes it outlive the
-machine too and is called once a second, off the hot path. The owner holds `flock` on its file for as long as it
-lives, so a reader can tell a running job from a dead one. A file is first written as `*.jsonl.new` and renamed once it
-is locked and has its first lines, so that no reader ever meets one without them.
+machine too and is called off the hot path: within a second of what a job says, less often for readings alone. The owner
+holds `flock` on its file for as long as it lives, so a reader can tell a running job from a dead one. A file is first
+written as `*.jsonl.new` and renamed once it is locked and has its first lines, so that no reader ever meets one without
+them.
 
 Every line carries `event`, `seq`, `at_ns` (wall clock, Unix) and `mono_ns` (monotonic); what is unknown is absent.
 
@@ -144,6 +145,7 @@ class _File:
         self.seq = 0
         self.size = 0
         self.synced_size = 0
+        self.said_size = 0  # up to the last line that is more than a reading
         self._torn = False
 
     def put(self, event: str, fields: dict[str, Any]) -> None:
@@ -200,10 +202,13 @@ class Journal:
         """Says what a counter is, now and at the head of every file to come."""
         self.turn.run(self._declare, sensor)
 
-    def sync(self) -> None:
-        """Makes what was written durable. Outside the turn: a slow disk must not hold a job. Raises OSError."""
+    def sync(self, with_readings: bool = True) -> None:
+        """Makes what was written durable, unless it is readings alone and those may wait. Raises OSError.
+
+        Outside the turn: a slow disk must not hold a job.
+        """
         file = self._file
-        if file is not None and file.size != file.synced_size:
+        if file is not None and (file.size if with_readings else file.said_size) > file.synced_size:
             size = file.size
             _fdatasync(file.fd)  # open even if it is rotated meanwhile: what is sealed is closed below
             file.synced_size = size
@@ -226,7 +231,10 @@ class Journal:
 
     def _write(self, event: str, fields: dict[str, Any]) -> None:
         try:
-            self._ready().put(event, fields)
+            file = self._ready()
+            file.put(event, fields)
+            if event != "reading":
+                file.said_size = file.size
         except OSError as error:
             if error.errno in (errno.EBADF, errno.ESTALE):  # somebody closed it for us: open a new one
                 self._file = None

@@ -215,17 +215,16 @@ class NodeSensors:
             for value in [Sample(name, None, "failed") for name in names] if got is None else got:
                 if isinstance(value, Reading):
                     batch.readings.append(value)
+                elif value[1] is None or not math.isfinite(value[1]):
+                    batch.entries.extend(self._failed(value))
                 else:
-                    batch.entries.extend(self._entries(value))
+                    batch.entries.append({"sensor": value[0], "value": value[1]})
+                    self._failing.pop(value[0], None)
         return batch
 
-    def _entries(self, sample: Sample) -> list[dict[str, Any]]:
-        """A sample as the journal has it. What goes on failing is not told every time."""
-        sensor, value, status = sample
-        if value is not None and math.isfinite(value):
-            self._failing.pop(sensor, None)
-            return [{"sensor": sensor, "value": value}]
-        status = status if value is None else "not finite"
+    def _failed(self, sample: Sample) -> list[dict[str, Any]]:
+        """A sample without a value, as the journal has it. What goes on failing is not told every time."""
+        sensor, status = sample.sensor, sample.status if sample.value is None else "not finite"
         told, told_s = self._failing.get(sensor, ("", -math.inf))
         if told == status and time.monotonic() - told_s < SAY_AGAIN_S:
             return []

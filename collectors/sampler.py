@@ -5,7 +5,8 @@
     a tick a second ────┘          └─ the node's sensors, on their own thread: raw values, each with its status
 
 One recorder per process, made at the first root span. Its thread ticks at start + n·interval while a span is open
-(a missed tick is skipped), makes the journal durable once a second, and sleeps without polling when nothing is open.
+(a missed tick is skipped), makes the journal durable, and sleeps without polling when nothing is open. What a job says
+is durable within SYNC_S; readings alone within READINGS_SYNC_S, for to sync costs more than all else in a tick.
 
 What takes long, and what may hang, has a second thread: it looks for the meters of other packages (entry points of the
 group `joulebook.meters`), for the sensors of this node, and reads those (`node.py`). It ends where there are none. The
@@ -46,9 +47,10 @@ PARENT = "JOULEBOOK_PARENT"
 METER_GROUP = "joulebook.meters"
 BUILT_IN_METERS = ("cpu-time", "replay")
 SYNC_S = 1.0
+READINGS_SYNC_S = 5.0
 THREAD_NAME = "joulebook"
 SENSOR_THREAD_NAME = "joulebook-sensors"
-EDGE_WAIT_S = 0.05  # for the node's sensors
+EDGE_WAIT_S, TICK_WAIT_S = 0.05, 0.5  # for the node's sensors
 FORK_WAIT_S = 5.0  # for an import on our thread
 MAX_TEXT = 500  # characters of an error or a reason
 MAX_CAUSES = 1000  # after so many different causes they are forgotten and told again
@@ -180,6 +182,8 @@ class Recorder:
         self._warned = False
         self._awake = threading.Event()
         self._closed = threading.Event()
+        self._ending = threading.Lock()  # held until it is closed
+        self._ending.acquire()
         self._threads: list[threading.Thread] = []
 
     def start(self, span: Recorded, fields: dict[str, Any]) -> None:
@@ -192,8 +196,10 @@ class Recorder:
 
     def close(self) -> None:
         """Ends the threads and seals the journal."""
-        self._closed.set()
-        self._awake.set()
+        if not self._closed.is_set():
+            self._closed.set()
+            self._awake.set()
+            self._ending.release()
         node = self._node
         if node is not None:
             node.wake()
@@ -208,9 +214,10 @@ class Recorder:
         node = self._node
         if node is None or threading.current_thread().name == SENSOR_THREAD_NAME:  # where a finaliser may end a span
             return None
-        batch = attempt("sensors", run_id, node.ask, EDGE_WAIT_S, is_tick)
+        wait_s = TICK_WAIT_S if is_tick else EDGE_WAIT_S
+        batch = attempt("sensors", run_id, node.ask, wait_s, is_tick)
         if batch is None:
-            missing(f"the sensors of the node did not answer within {EDGE_WAIT_S} s", run_id)
+            missing(f"the sensors of the node did not answer within {wait_s} s", run_id)
         return batch
 
     def _start(self, span: Recorded, fields: dict[str, Any], batch: Batch | None) -> None:
@@ -346,8 +353,8 @@ class Recorder:
         interval_s = self.settings.interval_s or 1.0
         start_s = time.monotonic()
         due_s = expected_s = start_s + interval_s
-        sync_s = start_s + SYNC_S
-        while not self._closed.wait(max(0.0, min(due_s, sync_s) - time.monotonic())):
+        sync_s, readings_s = start_s + SYNC_S, start_s + READINGS_SYNC_S
+        while not self._sleep(min(due_s, sync_s)):
             now_s = time.monotonic()
             if now_s >= due_s:
                 self._note_lateness(now_s - expected_s)
@@ -355,10 +362,16 @@ class Recorder:
                 expected_s = due_s + interval_s
                 due_s = next_s(start_s, interval_s)
             if now_s >= sync_s:
-                attempt("journal", None, self.journal.sync)
+                with_readings = now_s >= readings_s or not self.tops
+                attempt("journal", None, self.journal.sync, with_readings)
                 sync_s = next_s(start_s, SYNC_S)
+                readings_s = next_s(start_s, READINGS_SYNC_S) if with_readings else readings_s
                 if not self.tops:
                     return
+
+    def _sleep(self, until_s: float) -> bool:
+        """Whether the recorder was closed meanwhile. A bare lock wakes up at less cost than an event."""
+        return self._ending.acquire(timeout=max(0.0, until_s - time.monotonic()))
 
     def _note_lateness(self, late_s: float) -> None:
         if late_s > 2 * (self.settings.interval_s or 1.0) and self.tops:

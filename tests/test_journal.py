@@ -283,6 +283,23 @@ def test_only_what_is_new_is_synced(home, journal, monkeypatch):
     assert len(synced) == 1
 
 
+def test_readings_alone_may_wait_to_be_synced(home, journal, monkeypatch):
+    synced = []
+    monkeypatch.setattr(journal_module, "_fdatasync", lambda fd: synced.append(paths(home)[0].stat().st_size))
+    journal.write("note", {"text": "x"})
+    journal.sync(with_readings=False)
+    journal.write("reading", {"open": 1, "counters": []})
+    journal.sync(with_readings=False)
+    assert len(synced) == 1
+    journal.write("note", {"text": "y"})  # takes the reading before it along
+    journal.sync(with_readings=False)
+    journal.write("reading", {"open": 1, "counters": []})
+    journal.sync()
+    size = paths(home)[0].stat().st_size
+    assert synced == [*synced[:2], size]
+    assert synced[0] < synced[1] < size
+
+
 def test_a_file_system_without_locks_is_used_all_the_same(home, journal, monkeypatch):
     def unsupported(fd, how):
         raise OSError(errno.ENOSYS, "Function not implemented")

@@ -474,3 +474,18 @@ def test_many_short_runs_are_synced_once_a_second_and_the_last_one_too(home, mon
             pass
     wait_until(lambda: synced and synced[-1] == 200)
     assert len(synced) <= time.monotonic() - began + 1
+
+
+def test_readings_alone_are_synced_less_often(home, monkeypatch):
+    monkeypatch.setattr(sampler, "SYNC_S", 0.05)
+    monkeypatch.setattr(sampler, "READINGS_SYNC_S", 0.5)
+    synced = []
+    monkeypatch.setattr(journal_module, "_fdatasync", lambda fd: synced.append(len(of(events(home), "reading"))))
+    configure(meters=[DialMeter(gpu0=0.0)], interval_s=0.05)
+    began_s = time.monotonic()
+    with track("run"):
+        wait_until(lambda: len(of(events(home), "reading")) >= 21)
+        count = len(synced)
+    # 21 readings, but one sync for the start of the run and one for each half second that has passed.
+    assert 1 <= count <= 1 + (time.monotonic() - began_s) / 0.5
+    wait_until(lambda: synced[-1] == len(of(events(home), "reading")))
