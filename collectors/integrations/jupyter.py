@@ -26,8 +26,9 @@ from joulebook.collectors.sampler import attempt, recorder
 from joulebook.collectors.track import Span, track
 
 try:
-    from IPython import get_ipython  # pyright: ignore[reportMissingImports]
-    from IPython.core import magic, magic_arguments  # pyright: ignore[reportMissingImports]
+    from IPython import get_ipython
+    from IPython.core import error as ipython_error
+    from IPython.core import magic, magic_arguments
 except ModuleNotFoundError as error:
     if error.name != "IPython":
         raise
@@ -62,7 +63,7 @@ def run_line(line: str) -> Any:
     option = _PROJECT.match(line)
     statement = line[option.end() if option else 0 :].strip()
     if not statement:
-        raise magic.UsageError("nothing to run: write %joulebook STATEMENT, or %%joulebook [NAME] above a cell")
+        raise ipython_error.UsageError("nothing to run: write %joulebook STATEMENT, or %%joulebook [NAME] above a cell")
     return _recorded(statement[:LONGEST_NAME], option[1] if option else None, statement, 0)
 
 
