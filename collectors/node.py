@@ -215,11 +215,11 @@ class NodeSensors:
             for value in [Sample(name, None, "failed") for name in names] if got is None else got:
                 if isinstance(value, Reading):
                     batch.readings.append(value)
-                elif value[1] is None or not math.isfinite(value[1]):
+                elif (number := value.value) is None or not math.isfinite(number):
                     batch.entries.extend(self._failed(value))
                 else:
-                    batch.entries.append({"sensor": value[0], "value": value[1]})
-                    self._failing.pop(value[0], None)
+                    batch.entries.append({"sensor": value.sensor, "value": number})
+                    self._failing.pop(value.sensor, None)
         return batch
 
     def _failed(self, sample: Sample) -> list[dict[str, Any]]:

@@ -31,6 +31,7 @@ from joulebook import configure, track
 from joulebook.accounting.home import journal_dir
 from joulebook.accounting.records import Reading
 from joulebook.collectors import node, sampler
+from joulebook.collectors.lease import Leases
 from joulebook.collectors.sensors import Sensor, Where
 
 CPU = energy("cpu0", "cpu:0")
@@ -560,3 +561,31 @@ def test_a_counter_that_is_away_for_a_while_tells_all_when_it_is_back(home, tmp_
     (from_s, first_uj), (to_s, last_uj) = told[0], told[-1]
     true_j = INTEL_SERVER[0].wave.energy_j(from_s, to_s)
     assert (last_uj - first_uj) / 1e6 == pytest.approx(true_j, abs=2 * 160 * 0.05)
+
+
+def test_where_there_are_no_locks_everybody_ticks_and_it_is_told_once(home, monkeypatch):
+    (home / "lease").parent.mkdir(parents=True)
+    (home / "lease").write_text("a file where the folder should be")
+    machine(monkeypatch, nvml=FakeNodeMeter(GPU))
+    configure(interval_s=0.02)
+    with track("run"):
+        wait_until(lambda: len(values_of(of(events(home), "reading"), "gpu0")) >= 4)
+    (gap,) = of(events(home), "gap")
+    assert gap["reason"] == "no leases (File exists): each process reads the sensors of the node for itself"
+
+
+def test_a_process_without_an_open_run_leaves_the_leases_to_others(home, monkeypatch):
+    machine(monkeypatch, nvml=FakeNodeMeter(GPU))
+    configure(interval_s=0.02)
+    other = Leases(home / "lease", ["gpu0"])
+    with track("run"):
+        wait_until(lambda: len(values_of(of(events(home), "reading"), "gpu0")) >= 3)
+        assert not other.hold("gpu0")
+    assert wait_until(lambda: other.hold("gpu0"))
+    with track("again"):
+        count = len(of(events(home), "reading"))
+        wait_until(lambda: len(of(events(home), "reading")) >= count + 3)
+        other.close()
+        wait_until(lambda: len(values_of(of(events(home), "reading")[count:], "gpu0")) >= 2)
+    between = of(events(home), "reading")[count : count + 3]
+    assert [values_of([reading], "gpu0") for reading in between] == [[], [], []]
