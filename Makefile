@@ -10,6 +10,7 @@ SERVE = 1
 
 BIN = .venv/bin
 ROOMS = accounting collectors data models reports
+PEERS = codecarbon zeus carbontracker
 PIP = -m pip --disable-pip-version-check
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
@@ -23,7 +24,7 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help demo test slow browser lint format types bench constraints clean
+.PHONY: help demo test slow browser lint format types bench bench-energy constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,8 +58,23 @@ types: .venv/.stamp ## Check types: strict in accounting and models
 	  printf 'from typing import Any\ndef __getattr__(name: str) -> Any: ...\n' > .typing/pyarrow/$$name.pyi; done
 	@$(BIN)/pyright
 
-bench: .venv/.stamp ## Measure what joulebook itself costs
+bench: .venv/.stamp .bench-venv/.stamp ## Measure what joulebook itself costs, and its peers beside it
 	@for file in $(sort $(wildcard benchmarks/*.py)); do echo "== $$file"; $(BIN)/python $$file || exit 1; done
+
+# `make bench-energy QUICK=1` takes two minutes instead of eight; SAVE=1 puts the table into benchmarks/RESULTS.md.
+bench-energy: .venv/.stamp .bench-venv/.stamp
+	@$(BIN)/python benchmarks/energy.py $(if $(QUICK),--quick) $(if $(SAVE),--save)
+
+# Each peer has an environment of its own, or what one brings along would change what another does.
+.bench-venv/.stamp: benchmarks/constraints-peers.txt | .venv/.stamp
+	@echo "Installing the peers into .bench-venv: 1 GB, two minutes, once. Nothing else needs them."
+	@rm -rf .bench-venv; for tool in joulebook $(PEERS); do \
+	  $(BIN)/python -m venv --without-pip .bench-venv/$$tool; \
+	  $(BIN)/python $(PIP) --python .bench-venv/$$tool install -q -c benchmarks/constraints-peers.txt \
+	    $$(echo $$tool | sed 's/joulebook/nvidia-ml-py platformdirs/') || \
+	    echo "$$tool does not install here: the benchmark goes on without it." >&2; \
+	done
+	@touch $@
 
 # pip is the one package that is not pinned: it is what reads the pins.
 constraints: ## Resolve every dependency afresh and pin it in constraints.txt
