@@ -1,11 +1,12 @@
--- From raw values to parts, in temporary tables; `node_window` (window_id, process_id, node_id, from_ns, to_ns) is given.
--- The docstring of nodes.py tells the method. Limits: values further than an hour from a window say nothing about it; a
--- window that no value comes nearer than 10 s has no energy; two processes write at most 0.5 s out of order.
+-- From raw values to parts, in temporary tables; `node_window` (window_id, process_id, node_id, from_ns, from_utc, to_ns,
+-- to_utc) is given. The docstring of nodes.py tells the method. Limits: values further than 60 s from a window say
+-- nothing about it; two processes write at most 0.5 s out of order.
 
 delete from node_window where to_ns is null or to_ns <= from_ns;
 
+-- What lies within 60 s of a window is judged by what lies within 60 s of that, and by steps of 60 s at most.
 create or replace temp table node_scope as
-select node_id, min(from_ns) - 3600000000000 as from_ns, max(to_ns) + 3600000000000 as to_ns
+select node_id, min(from_ns) - 180000000000 as from_ns, max(to_ns) + 180000000000 as to_ns
 from node_window group by node_id;
 
 -- What the sensors of these nodes are. Processes may have reserved different parts of one.
@@ -30,17 +31,20 @@ with sample as (
            (s.mono_ns - lag(s.mono_ns) over w) / 1e9 as seconds
     from sample s join node_device d on d.node_id = s.node_id and d.sensor = s.sensor
     window w as (partition by s.node_id, s.sensor order by s.mono_ns)
+), fall as (
+    select *, (before - value) * scale as fall_j, (value + wraps_at - before) * scale as round_j,
+           cap_w * (seconds + 0.5) as most_j, seconds <= 0.5 as is_quick
+    from pair
 )
 select *,
     case when is_gauge or before is null then 'value'
-         when value < before and (value + wraps_at - before) * scale <= cap_w * (seconds + 0.5) then 'wrap'
-         when value < before and (before - value) * scale <= cap_w * 0.5 then 'late'
-         when value < before then 'reset'
-         when value - before > wraps_at / 2 and (value - before) * scale > cap_w * (seconds + 0.5) then 'unwrap'
-         when max_w is not null and (value - before) * scale > 2 * cap_w * (seconds + update_s + 0.5)
-             then 'jump'
-         else 'value' end as what
-from pair;
+         when value >= before and is_quick and value - before > wraps_at / 2 and -fall_j > most_j then 'unwrap'
+         when value >= before and max_w is not null and -fall_j > 2 * (most_j + cap_w * update_s) then 'jump'
+         when value >= before then 'value'
+         when round_j <= most_j and not (is_quick and fall_j < round_j and fall_j <= most_j) then 'wrap'
+         when is_quick and fall_j <= most_j then 'late'
+         else 'reset' end as what
+from fall;
 
 -- A counter laid out straight: it never falls, but for resets, where it begins anew.
 create or replace temp table node_level as
@@ -53,234 +57,305 @@ select *, max(value + turns * coalesce(wraps_at, 0))
               over (partition by node_id, sensor, epoch order by mono_ns) as level
 from turned;
 
--- The energy between two values.
+-- The energy between two values, and what was drawn around them. `limit_w`: more cannot be. The sums are of all before.
 create or replace temp table node_step as
 with plain as (
-    select node_id, sensor, device, unit, method, scale, cap_w, max_w, wraps_at, seconds, what, is_gauge,
-           from_ns, mono_ns as to_ns, from_utc, at_utc as to_utc, value * scale as shown,
-           greatest(update_s, coalesce(window_s, 0)) as stale_s,
+    select node_id, sensor, unit, scale, max_w, wraps_at * scale as wraps_at_j, seconds, what, is_gauge, update_s,
+           from_ns, mono_ns as to_ns, from_utc, at_utc as to_utc, update_s + coalesce(window_s, 0) as stale_s,
+           case when value * scale <= most_j then value * scale else 0 end as least_j,  -- since a reset
            case when is_gauge then (value + before) / 2 * scale * seconds
                 when what <> 'reset' then (level - lag(level) over w) * scale end as amount,
            case when unit = 'GB' or not is_gauge then 1
                 else least(1, coalesce(window_s, 0) / greatest(seconds, update_s)) end as seen
     from node_level window w as (partition by node_id, sensor order by mono_ns)
-), guessed as (
-    select *, coalesce(sum(amount) over before / sum(seconds) over before, 0) as before_w,
-           case when is_gauge or wraps_at is null or what = 'reset' then 0
-                else greatest(0, floor((coalesce(max_w, 0) * seconds - amount) / (wraps_at * scale))) end
-              as more_turns
+), judged as (
+    select *, case when is_gauge or wraps_at_j is null or what in ('reset', 'jump') then 0
+                   else greatest(0, floor((coalesce(max_w, 0) * seconds - amount) / wraps_at_j)) end as more_turns
     from plain where from_ns is not null and seconds > 0
-    window before as (partition by node_id, sensor order by to_ns rows between 10 preceding and 1 preceding)
+), sure as (
+    select *, case when what not in ('reset', 'jump') and more_turns = 0 and seconds <= 60 then amount end as sure_j,
+           case when sure_j is not null then seconds end as sure_s,
+           sum((seconds > 60)::int) over (partition by node_id, sensor order by from_ns) as stretch
+    from judged
+), around as (
+    select *, sum(sure_j) over earlier / sum(sure_s) over earlier as earlier_w,
+           sum(sure_j) over later / sum(sure_s) over later as later_w,
+           max(sure_j / case when is_gauge then seconds else seconds + update_s + 0.001 end) over nearby as nearby_w
+    from sure
+    window earlier as (partition by node_id, sensor, stretch order by from_ns rows between 10 preceding and 1 preceding),
+           later as (partition by node_id, sensor, stretch order by from_ns rows between 1 following and 10 following),
+           nearby as (partition by node_id, sensor, stretch order by from_ns rows between 10 preceding and 10 following)
+), guessed as (
+    select *, coalesce(earlier_w, later_w, 0) as guess_w,
+           coalesce(max_w, case when unit = 'GB' then 1 else 3 end * nearby_w, 3 * amount / seconds, 0) as limit_w
+    from around
 ), ranged as (
     select *,
-        case when what = 'reset' then greatest(shown, least(before_w * seconds, cap_w * seconds))
-             when what = 'jump' then least(amount, cap_w * seconds)
-             else amount + wraps_at_j * least(more_turns, greatest(0, round((before_w * seconds - amount) / wraps_at_j)))
-             end as mid
-    from (select *, case when more_turns > 0 then wraps_at * scale else 1e-9 end as wraps_at_j from guessed)
+        case when what = 'reset' then least_j when what = 'jump' then 0 else amount * seen end as low,
+        case when what = 'reset' then greatest(least_j, limit_w * seconds) when what = 'jump' then amount
+             when more_turns > 0 then amount + more_turns * wraps_at_j
+             else amount * seen + (1 - seen) * limit_w * seconds end as high,
+        case when what in ('reset', 'jump') then guess_w * seconds
+             when more_turns > 0 then amount + wraps_at_j * round((guess_w * seconds - amount) / wraps_at_j)
+             else amount end as likely
+    from guessed
+), step as (
+    select node_id, sensor, from_ns, to_ns, from_utc, to_utc, seconds, stale_s, limit_w,
+           case when unit = 'GB' then limit_w else 0 end as rest_w,
+           case when more_turns > 0 then 'ambiguous' when is_gauge and seen < 0.5 then 'unseen' else what end as what,
+           low, greatest(low, least(likely, high)) as mid, greatest(low, high) as high
+    from ranged
 )
-select node_id, sensor, from_ns, to_ns, from_utc, to_utc, seconds, stale_s,
-       case when more_turns > 0 then 'ambiguous' when is_gauge and seen < 0.5 then 'unseen' else what end as what,
-       coalesce(max_w, 3 * max(mid / greatest(seconds, 0.5)) over (partition by node_id, sensor)) as edge_w,
-       least(mid, case what when 'reset' then shown when 'jump' then 0 else amount * seen end) as low, mid,
-       greatest(mid, case when what = 'reset' then cap_w * seconds when what = 'jump' then amount
-                          when is_gauge then amount * seen + (1 - seen) * coalesce(max_w, 3 * amount / seconds) * seconds
-                          else amount + more_turns * wraps_at_j end) as high
-from ranged;
-
--- Running sums, so that the energy between any two instants is a difference.
-create or replace temp table node_sum as
 select *, sum(low) over w - low as sum_low, sum(mid) over w - mid as sum_mid, sum(high) over w - high as sum_high
-from node_step window w as (partition by node_id, sensor order by from_ns);
+from step window w as (partition by node_id, sensor order by from_ns);
 
-create or replace temp table node_end as
-select s.node_id, s.sensor, first_ns, last_ns, max(edge_w) as edge_w,
-       sum(mid) filter (from_ns < first_ns + 5e9) / sum(seconds) filter (from_ns < first_ns + 5e9) as first_w,
-       sum(mid) filter (to_ns > last_ns - 5e9) / sum(seconds) filter (to_ns > last_ns - 5e9) as last_w
-from node_step s
-join (select node_id, sensor, min(from_ns) as first_ns, max(to_ns) as last_ns from node_step group by all) e
-  on e.node_id = s.node_id and e.sensor = s.sensor
-group by s.node_id, s.sensor, first_ns, last_ns;
-
--- Which sensors each window has: those that its process declared and that were read near it.
-create or replace temp table node_pair as
-select w.*, n.sensor, n.reserved_as, d.share_by, d.accuracy
-from node_window w
-join node_sensor n on n.process_id = w.process_id
-join node_device d on d.node_id = w.node_id and d.sensor = n.sensor
-join node_end e on e.node_id = w.node_id and e.sensor = n.sensor
-               and e.first_ns <= w.to_ns + 10000000000 and e.last_ns >= w.from_ns - 10000000000;
-
--- Who else was there: the running integral of a run's part by reservation, and of 1 ÷ the number of open runs. Runs
--- that say the same `reserved_as` have one reservation together; where all is reserved more than once, it is cut down.
-create or replace temp table node_crowd as
-with open_run as (
-    select p.node_id, n.sensor, n.reserved_as, n.reserved, s.start_mono_ns as from_ns,
-           coalesce(e.end_mono_ns, case when p.ended then greatest(s.start_mono_ns, l.mono_ns) end) as to_ns
-    from span s join node_sensor n on n.process_id = s.process_id
-    join process p on p.process_id = s.process_id
-    join node_scope c on c.node_id = p.node_id and s.start_mono_ns <= c.to_ns
+-- The runs that were open on these nodes; `end_ns` is null for one that still is.
+create or replace temp table node_run as
+with opened as (
+    select p.node_id, c.from_ns as scope_ns, p.ended, s.process_id, s.span_id, s.start_mono_ns as from_ns,
+           s.started_at_utc as from_utc, e.end_mono_ns as end_ns, e.ended_at_utc as end_utc
+    from node_scope c join process p on p.node_id = c.node_id
+    join span s on s.process_id = p.process_id and s.parent_id is null and s.start_mono_ns <= c.to_ns
     left join span_end e on e.span_id = s.span_id
-    left join (select process_id, max(mono_ns) as mono_ns from reading group by process_id) l
-      on l.process_id = s.process_id
-    where s.parent_id is null and coalesce(e.end_mono_ns, c.from_ns) >= c.from_ns
-), change as (
-    select node_id, sensor, reserved_as, from_ns as ns, 1 as runs from open_run
-    union all
-    select node_id, sensor, reserved_as, to_ns, -1 from open_run where to_ns is not null
-), reservation as (
-    select node_id, sensor, reserved_as, max(reserved) as reserved from open_run group by all
-), own as (
-    select *, sum(change) over (partition by node_id, sensor, reserved_as order by ns) as runs
-    from (select node_id, sensor, reserved_as, ns, sum(runs) as change from change group by all)
-), level as (
-    select r.*, i.ns, i.next_ns, coalesce(o.runs, 0) as runs
-    from (select *, lead(ns) over (partition by node_id, sensor order by ns) as next_ns
-          from (select distinct node_id, sensor, ns from change)) i
-    join reservation r on r.node_id = i.node_id and r.sensor = i.sensor
-    asof left join own o on o.node_id = r.node_id and o.sensor = r.sensor and o.reserved_as = r.reserved_as and i.ns >= o.ns
-), part as (
-    select *, reserved / greatest(1, runs)
-              / greatest(1, sum(case when runs > 0 then reserved else 0 end) over at_once) as by_reservation,
-           1 / greatest(1, sum(runs) over at_once) as in_parts
-    from level window at_once as (partition by node_id, sensor, ns)
+), last as (
+    select process_id, max(mono_ns) as ns, max(read_at_utc) as at_utc from reading
+    where process_id in (select process_id from opened where ended and end_ns is null) group by process_id
 )
-select node_id, sensor, reserved_as, ns, by_reservation, in_parts,
-       coalesce(sum((next_ns - ns) * by_reservation) over earlier, 0) as sum_reservation,
-       coalesce(sum((next_ns - ns) * in_parts) over earlier, 0) as sum_parts
-from part
-window earlier as (partition by node_id, sensor, reserved_as order by ns
-                   rows between unbounded preceding and 1 preceding);
+select o.node_id, o.process_id, o.from_ns, o.from_utc,
+       coalesce(o.end_ns, greatest(o.from_ns, l.ns)) as end_ns, coalesce(o.end_utc, l.at_utc) as end_utc
+from opened o left join last l on l.process_id = o.process_id and o.end_ns is null
+where coalesce(o.end_ns, l.ns, o.scope_ns) >= o.scope_ns;
 
--- Where each window is cut: at the readings of its process, at the values of its sensors, whenever another run begins
--- or ends (so that between two cuts nothing but the power changes) and, if asked for, at full minutes.
-create or replace temp table node_cut as
-with clock as (
-    select distinct w.window_id, w.process_id, w.node_id, r.mono_ns::double as ns, r.read_at_utc as at_utc
-    from node_window w
-    join reading r on r.process_id = w.process_id and r.mono_ns between w.from_ns and w.to_ns
-    where r.span_id is null or r.span_id = w.window_id or r.mono_ns = w.to_ns
-), other as (
-    select p.window_id, s.from_ns as ns from node_pair p
-    join node_step s on s.node_id = p.node_id and s.sensor = p.sensor and s.from_ns > p.from_ns and s.from_ns < p.to_ns
-    union
-    select p.window_id, s.to_ns from node_pair p
-    join node_step s on s.node_id = p.node_id and s.sensor = p.sensor and s.to_ns > p.from_ns and s.to_ns < p.to_ns
-    union
-    select p.window_id, g.ns from node_pair p
-    join node_crowd g on g.node_id = p.node_id and g.sensor = p.sensor and g.ns > p.from_ns and g.ns < p.to_ns
-), base as (
-    select window_id, process_id, node_id, ns, at_utc from clock
-    union
-    select c.window_id, c.process_id, c.node_id, o.ns::double, c.at_utc + to_microseconds(((o.ns - c.ns) / 1000)::bigint)
-    from other o asof join clock c on c.window_id = o.window_id and o.ns >= c.ns
-    where o.ns::double <> c.ns
-), next as (
-    select *, lead(ns) over w as next_ns, lead(at_utc) over w as next_utc
-    from base window w as (partition by window_id order by ns)
+-- The time of a node, cut at every value, wherever a run begins or ends, and at full minutes while one is open. Every
+-- window is cut there, so that the parts of all of them are parts of the same. In an `era` the same runs are open.
+create or replace temp table node_bound as
+with instant as (
+    select node_id, mono_ns::double as ns, at_utc, 0 as change from node_value
+    union all
+    select node_id, from_ns, from_utc, 1 from node_run
+    union all
+    select node_id, end_ns, end_utc, -1 from node_run where end_ns is not null
+    union all
+    select node_id, min(from_ns), arg_min(from_utc, from_ns), 0 from node_window group by node_id
+    union all
+    select node_id, max(to_ns), arg_max(to_utc, to_ns), 0 from node_window group by node_id
+), point as (
+    select node_id, ns, min(at_utc) as at_utc, sum(change) as change, bool_or(change <> 0) as is_edge
+    from instant group by node_id, ns
+), stretch as (
+    select *, sum(change) over w as runs, lead(ns) over w as next_ns, lead(at_utc) over w as next_utc
+    from point window w as (partition by node_id order by ns)
 ), crossing as (
     select *, unnest(generate_series(date_trunc('minute', at_utc) + interval 1 minute,
                                      date_trunc('minute', next_utc), interval 1 minute)) as minute_utc
-    from next where getvariable('by_minute') and date_trunc('minute', at_utc) < date_trunc('minute', next_utc)
+    from stretch where runs > 0 and date_trunc('minute', at_utc) < date_trunc('minute', next_utc)
       and next_utc < at_utc + interval 31 day
+), bound as (
+    select node_id, ns, at_utc, is_edge from stretch
+    union all
+    select node_id, ns + (next_ns - ns) * (epoch_us(minute_utc - at_utc) / epoch_us(next_utc - at_utc)), minute_utc, false
+    from crossing where minute_utc > at_utc and minute_utc < next_utc
 )
-select window_id, process_id, node_id, ns, at_utc from base
-union
-select window_id, process_id, node_id,
-       ns + (next_ns - ns) * (epoch_us(minute_utc - at_utc) / epoch_us(next_utc - at_utc)), minute_utc
-from crossing where minute_utc > at_utc and minute_utc < next_utc;
+select node_id, ns, at_utc, row_number() over w as n, sum(is_edge::int) over w as era,
+       (lead(ns) over w - ns) / 1e9 as seconds
+from bound window w as (partition by node_id order by ns);
 
--- The running sums at the cuts. Before the first value and after the last one, all between 0 and `edge_w` is possible.
-create or replace temp table node_at as
-select p.window_id, p.process_id, p.node_id, p.sensor, p.share_by, p.reserved_as, c.ns, c.at_utc,
-       case when s.from_ns is null then -e.first_w * (e.first_ns - c.ns) / 1e9
-            when c.ns <= s.to_ns then s.sum_mid + s.mid * (c.ns - s.from_ns) / (s.to_ns - s.from_ns)
-            else s.sum_mid + s.mid + e.last_w * (c.ns - s.to_ns) / 1e9 end as mid,
-       case when s.from_ns is null then 0
-            when c.ns <= s.to_ns then s.sum_low + s.low * (c.ns - s.from_ns) / (s.to_ns - s.from_ns)
-            else s.sum_low + s.low end as low,
-       case when s.from_ns is null then -e.edge_w * (e.first_ns - c.ns) / 1e9
-            when c.ns <= s.to_ns then s.sum_high + s.high * (c.ns - s.from_ns) / (s.to_ns - s.from_ns)
-            else s.sum_high + s.high + s.edge_w * (c.ns - s.to_ns) / 1e9 end as high
-from node_pair p join node_cut c on c.window_id = p.window_id
-join node_end e on e.node_id = p.node_id and e.sensor = p.sensor
-asof left join node_sum s on s.node_id = p.node_id and s.sensor = p.sensor and c.ns >= s.from_ns;
+-- How many runs of each process are open in each era, and what part of a device each of them has by reservation and in
+-- equal parts. Processes that say the same `reserved_as` have one reservation together; where more than all is
+-- reserved, it is cut down.
+create or replace temp table node_member as
+with within as (
+    select r.node_id, r.process_id, b.era as first_era,
+           coalesce(e.era, (select max(era) + 1 from node_bound l where l.node_id = r.node_id)) as next_era
+    from node_run r join node_bound b on b.node_id = r.node_id and b.ns = r.from_ns::double
+    left join node_bound e on e.node_id = r.node_id and e.ns = r.end_ns::double
+)
+select node_id, process_id, era, count(*) as runs
+from (select node_id, process_id, unnest(range(first_era::bigint, next_era::bigint)) as era from within) group by all;
 
--- What the window's process says of itself at the cuts: CPU time, and for how long it kept a device busy.
-create or replace temp table own_at as
-with step as (
-    select r.process_id, r.sensor, r.mono_ns as from_ns, r.shared, r.value,
-           lead(r.mono_ns) over w as to_ns, lead(r.shared) over w as next_shared, lead(r.value) over w as next_value
-    from reading r join (select process_id, min(from_ns) as from_ns, max(to_ns) as to_ns from node_window group by all) o
-      on o.process_id = r.process_id and r.mono_ns between o.from_ns - 60000000000 and o.to_ns + 60000000000
+create or replace temp table node_crowd as
+with part as (
+    select m.node_id, m.era, n.sensor, n.reserved_as, sum(m.runs) as runs, max(n.reserved) as reserved
+    from node_member m join node_sensor n on n.process_id = m.process_id group by all
+)
+select node_id, era, sensor, reserved_as, reserved / runs / greatest(1, sum(reserved) over at_once) as by_reservation,
+       1 / sum(runs) over at_once as in_parts
+from part window at_once as (partition by node_id, era, sensor);
+
+-- What the processes say of themselves between two cuts: CPU time, and for how long they kept a device busy. `shared` is
+-- of one of their runs, `whole` as they counted it.
+create or replace temp table node_own as
+with member as (
+    select m.node_id, m.process_id, min(b.n) as first_n, max(b.n) + 1 as last_n
+    from node_member m join node_bound b on b.node_id = m.node_id and b.era = m.era group by all
+), moment as (
+    select m.node_id, m.process_id, b.n, b.ns, b.era
+    from (select *, unnest(range(first_n, last_n + 1)) as n from member) m
+    join node_bound b on b.node_id = m.node_id and b.n = m.n
+), step as (
+    select r.process_id, r.sensor, r.mono_ns as from_ns, r.shared, r.value as whole,
+           lead(r.mono_ns) over w as to_ns, lead(r.shared) over w as next_shared, lead(r.value) over w as next_whole
+    from reading r join member m on m.process_id = r.process_id
+    join node_scope c on c.node_id = m.node_id and r.mono_ns between c.from_ns and c.to_ns
     where r.sensor = 'cpu-time' or starts_with(r.sensor, 'busy')
     window w as (partition by r.process_id, r.sensor order by r.mono_ns, r.shared)
-), kind as (select distinct process_id, sensor from step)
-select c.window_id, k.sensor, c.ns,
-       s.shared + coalesce((s.next_shared - s.shared) * (c.ns - s.from_ns) / nullif(s.to_ns - s.from_ns, 0), 0) as shared,
-       s.value + coalesce((s.next_value - s.value) * (c.ns - s.from_ns) / nullif(s.to_ns - s.from_ns, 0), 0) as value
-from node_cut c join kind k on k.process_id = c.process_id
-asof join step s on s.process_id = k.process_id and s.sensor = k.sensor and c.ns >= s.from_ns;
+), level as (
+    select a.node_id, a.process_id, a.n, a.era, k.sensor,
+           s.shared + coalesce((s.next_shared - s.shared) * (a.ns - s.from_ns) / nullif(s.to_ns - s.from_ns, 0), 0) as shared,
+           s.whole + coalesce((s.next_whole - s.whole) * (a.ns - s.from_ns) / nullif(s.to_ns - s.from_ns, 0), 0) as whole
+    from moment a join (select distinct process_id, sensor from step) k on k.process_id = a.process_id
+    asof join step s on s.process_id = k.process_id and s.sensor = k.sensor and a.ns >= s.from_ns
+)
+select node_id, process_id, n, era, sensor, lead(shared) over w - shared as shared, lead(whole) over w - whole as whole
+from level window w as (partition by process_id, sensor order by n);
+
+-- For how long a device was busy between two cuts (CPU seconds, of all CPUs), and the part of it that was. What all
+-- processes of the node are seen to use beyond what those that tell us use, in ten seconds together, is others' use:
+-- in less time the two differ by how finely they are counted.
+create or replace temp table node_busy as
+with cpu as (
+    select b.node_id, b.n, s.sum_mid + s.mid * least(1, (b.ns - s.from_ns) / (s.to_ns - s.from_ns)) as level
+    from node_bound b asof join (select * from node_step where sensor = 'node-cpu') s
+      on s.node_id = b.node_id and b.ns >= s.from_ns
+), told as (
+    select node_id, n, 'cpu-time' as sensor, lead(level) over (partition by node_id order by n) - level as seen, 0 as ours
+    from cpu
+    union all
+    select node_id, n, replace(sensor, 'busy-all:', 'busy:'), avg(whole), 0 from node_own
+    where starts_with(sensor, 'busy-all:') group by all
+    union all
+    select o.node_id, o.n, o.sensor, 0, sum(o.shared * m.runs)
+    from node_own o join node_member m on m.process_id = o.process_id and m.era = o.era
+    where o.sensor = 'cpu-time' or starts_with(o.sensor, 'busy:') group by all
+), united as (
+    select t.node_id, t.n, t.sensor, b.seconds, floor(b.ns / 1e10) as tenth, sum(t.seen) as seen, sum(t.ours) as ours
+    from told t join node_bound b on b.node_id = t.node_id and b.n = t.n group by all
+), known as (
+    select *, ours + coalesce(greatest(0, sum(seen) over w - sum(ours) over w) * seen / nullif(sum(seen) over w, 0), 0)
+                  as busy_s
+    from united window w as (partition by node_id, sensor, tenth)
+)
+select k.node_id, k.n, k.sensor, k.busy_s,
+       case when k.sensor = 'cpu-time' then least(1, k.busy_s / (c.cpus * k.seconds)) else (k.busy_s > 0)::int end as part
+from known k join (select node_id, max(cpus) as cpus from process group by node_id) c on c.node_id = k.node_id;
+
+-- Which sensors each window has: those that its process declared and that were read near it; the first and the last of
+-- these values, the step in which it begins, and the one in which it ends.
+create or replace temp table node_pair as
+with read as (
+    select w.*, n.sensor, n.reserved_as, d.share_by, d.device, f.from_ns as first_ns, l.to_ns as last_ns,
+           struct_pack(ns := f.from_ns, low := f.sum_low, mid := f.sum_mid, high := f.sum_high, rest_w := f.rest_w,
+                       limit_w := f.limit_w, stale_s := f.stale_s) as first,
+           struct_pack(ns := l.to_ns, low := l.sum_low + l.low, mid := l.sum_mid + l.mid, high := l.sum_high + l.high,
+                       rest_w := l.rest_w, limit_w := l.limit_w, stale_s := l.stale_s) as last
+    from (select *, from_ns - 60000000000 as near_ns, to_ns + 60000000000 as far_ns from node_window) w
+    join node_sensor n on n.process_id = w.process_id
+    join node_device d on d.node_id = w.node_id and d.sensor = n.sensor and d.unit <> 's'
+    asof join node_step f on f.node_id = w.node_id and f.sensor = n.sensor and w.near_ns <= f.from_ns
+    asof join node_step l on l.node_id = w.node_id and l.sensor = n.sensor and w.far_ns >= l.to_ns
+), minute as (
+    select *, least(last_ns, first_ns + 60000000000) as early_ns, greatest(first_ns, last_ns - 60000000000) as late_ns
+    from read where first_ns < last_ns
+)
+select m.* exclude (near_ns, far_ns, early_ns, late_ns),
+       least(first.limit_w, (e.sum_mid + e.mid * (early_ns - e.from_ns) / (e.to_ns - e.from_ns) - first.mid)
+                            / (early_ns - first_ns) * 1e9) as first_w,
+       least(last.limit_w, (last.mid - l.sum_mid - l.mid * (late_ns - l.from_ns) / (l.to_ns - l.from_ns))
+                           / (last_ns - late_ns) * 1e9) as last_w,
+       struct_pack(step := o.mid, limit_w := o.limit_w, past_s := (m.from_ns - o.from_ns) / 1e9,
+                   rest_s := (o.to_ns - m.from_ns) / 1e9) as opening,
+       struct_pack(step := c.mid, limit_w := c.limit_w, past_s := (m.to_ns - c.from_ns) / 1e9,
+                   rest_s := (c.to_ns - m.to_ns) / 1e9) as closing
+from minute m
+asof join node_step e on e.node_id = m.node_id and e.sensor = m.sensor and m.early_ns > e.from_ns
+asof join node_step l on l.node_id = m.node_id and l.sensor = m.sensor and m.late_ns >= l.from_ns
+asof left join node_step o on o.node_id = m.node_id and o.sensor = m.sensor and m.from_ns >= o.from_ns
+asof left join node_step c on c.node_id = m.node_id and c.sensor = m.sensor and m.to_ns > c.from_ns;
+
+-- The running sums at the cuts of each window. Before the first value and after the last one, all between `rest_w` and
+-- `limit_w` is possible.
+create or replace temp table node_at as
+with within as (
+    select w.*, b.n as first_n, e.n as last_n from node_window w
+    asof join node_bound b on b.node_id = w.node_id and w.from_ns::double >= b.ns
+    asof join node_bound e on e.node_id = w.node_id and w.to_ns::double > e.ns
+), cut as (
+    select c.window_id, c.node_id, c.n, greatest(b.ns, c.from_ns) as ns,
+           case when b.ns < c.from_ns then c.from_utc else b.at_utc end as at_utc, b.era
+    from (select *, unnest(range(first_n, last_n + 1)) as n from within) c
+    join node_bound b on b.node_id = c.node_id and b.n = c.n
+    union all
+    select window_id, node_id, null, to_ns, to_utc, null from within
+)
+select p.window_id, p.process_id, p.node_id, p.sensor, p.device, p.share_by, p.reserved_as, c.n, c.era, c.ns, c.at_utc,
+       c.ns < p.first.ns or c.ns >= p.last.ns as is_beyond,
+       case when c.ns < p.first.ns then p.first.low - p.first.rest_w * (p.first.ns - c.ns) / 1e9
+            when c.ns > p.last.ns then p.last.low + p.last.rest_w * (c.ns - p.last.ns) / 1e9
+            else s.sum_low + s.low * (c.ns - s.from_ns) / (s.to_ns - s.from_ns) end as low,
+       case when c.ns < p.first.ns then p.first.mid - p.first_w * (p.first.ns - c.ns) / 1e9
+            when c.ns > p.last.ns then p.last.mid + p.last_w * (c.ns - p.last.ns) / 1e9
+            else s.sum_mid + s.mid * (c.ns - s.from_ns) / (s.to_ns - s.from_ns) end as mid,
+       case when c.ns < p.first.ns then p.first.high - p.first.limit_w * (p.first.ns - c.ns) / 1e9
+            when c.ns > p.last.ns then p.last.high + p.last.limit_w * (c.ns - p.last.ns) / 1e9
+            else s.sum_high + s.high * (c.ns - s.from_ns) / (s.to_ns - s.from_ns) end as high
+from node_pair p join cut c on c.window_id = p.window_id
+asof left join node_step s on s.node_id = p.node_id and s.sensor = p.sensor and c.ns >= s.from_ns;
 
 -- The energy between two cuts, and the window's part of it.
 create or replace temp table node_segment as
-with whole as (
-    select a.*, cpu.shared as cpu_s, mine.shared as busy_s, everybody.shared as all_busy_s, node.mid as node_cpu_s,
-           g.sum_reservation + g.by_reservation * (a.ns - g.ns) as reservation_ns,
-           g.sum_parts + g.in_parts * (a.ns - g.ns) as parts_ns
-    from (select a.*, d.device, d.unit from node_at a
-          join node_device d on d.node_id = a.node_id and d.sensor = a.sensor where d.unit <> 's') a
-    left join own_at cpu on cpu.window_id = a.window_id and cpu.ns = a.ns and cpu.sensor = 'cpu-time'
-    left join own_at mine on mine.window_id = a.window_id and mine.ns = a.ns and mine.sensor = 'busy:' || a.device
-    left join own_at everybody
-      on everybody.window_id = a.window_id and everybody.ns = a.ns and everybody.sensor = 'busy-all:' || a.device
-    left join node_at node on node.window_id = a.window_id and node.ns = a.ns and node.sensor = 'node-cpu'
-    asof join node_crowd g
-      on g.node_id = a.node_id and g.sensor = a.sensor and g.reserved_as = a.reserved_as and a.ns >= g.ns
-), segment as (
-    select window_id, process_id, node_id, sensor, share_by, at_utc, ns as from_ns, lead(ns) over w as to_ns,
-           lead(low) over w - low as low, lead(mid) over w - mid as mid, lead(high) over w - high as high,
-           lead(cpu_s) over w - cpu_s as cpu_s, lead(busy_s) over w - busy_s as busy_s,
-           lead(all_busy_s) over w - all_busy_s as all_busy_s, lead(node_cpu_s) over w - node_cpu_s as node_cpu_s,
-           (lead(reservation_ns) over w - reservation_ns) / (lead(ns) over w - ns) as by_reservation,
-           (lead(parts_ns) over w - parts_ns) / (lead(ns) over w - ns) as in_parts
-    from whole window w as (partition by window_id, sensor order by ns)
-), used as (
-    select s.*, (to_ns - from_ns) / 1e9 as seconds,
-           case share_by when 'cpu' then least(1, coalesce(cpu_s, 0) / (p.cpus * (to_ns - from_ns) / 1e9))
-                         when 'busy' then case when all_busy_s > 0 then least(1, busy_s / all_busy_s) else 0 end
-                         else by_reservation end as mine,
-           case share_by when 'cpu' then least(1, greatest(coalesce(node_cpu_s, 0), coalesce(cpu_s, 0))
-                                                  / (p.cpus * (to_ns - from_ns) / 1e9))
-                         when 'busy' then (coalesce(all_busy_s, 0) > 0)::int
-                         else 1 end as busy
-    from segment s join process p on p.process_id = s.process_id where to_ns > from_ns
+with segment as (
+    select * exclude (ns, low, mid, high), ns as from_ns, lead(ns) over w as to_ns, lead(low) over w - low as low,
+           lead(mid) over w - mid as mid, lead(high) over w - high as high
+    from node_at window w as (partition by window_id, sensor order by ns)
+), shared as (
+    select s.*, c.by_reservation, c.in_parts,
+           case when share_by = 'reservation' then c.by_reservation
+                when b.busy_s > 0 then b.part * coalesce(o.shared, 0) / b.busy_s else 0 end as mine,
+           case when share_by = 'reservation' then 1 else coalesce(b.part, 0) end as busy
+    from segment s
+    join node_crowd c
+      on c.node_id = s.node_id and c.era = s.era and c.sensor = s.sensor and c.reserved_as = s.reserved_as
+    left join node_busy b on b.node_id = s.node_id and b.n = s.n
+          and b.sensor = case share_by when 'cpu' then 'cpu-time' else 'busy:' || s.device end
+    left join node_own o on o.process_id = s.process_id and o.n = s.n and o.sensor = b.sensor
+    where s.to_ns > s.from_ns
 )
-select window_id, process_id, node_id, sensor, at_utc, from_ns, to_ns, seconds, low, mid, high,
-       mid * mine as active, mid * (1 - busy) * by_reservation as idle_reservation,
+select window_id, process_id, node_id, sensor, at_utc, from_ns, to_ns, (to_ns - from_ns) / 1e9 as seconds, is_beyond,
+       low, mid, high, mid * mine as active, mid * (1 - busy) * by_reservation as idle_reservation,
        mid * (1 - busy) * in_parts as idle_equal
-from used;
+from shared;
 
--- What is unknown at the two edges of each window: it widens the first and the last segment.
+-- What is unknown at the two edges of each window widens the segments there: `less` from the edge inwards, until it is
+-- used up, `more` the outermost one. A value may be `stale_s` old, so that what it says of an edge is of before.
 insert into node_segment
-with edge as (
-    select p.window_id, p.process_id, p.node_id, p.sensor, p.from_ns as ns, true as is_start from node_pair p
-    union all
-    select p.window_id, p.process_id, p.node_id, p.sensor, p.to_ns, false from node_pair p
-), at_edge as (
-    select e.*, s.mid, s.edge_w, s.edge_w * s.stale_s as stale, (s.to_ns - e.ns) / 1e9 as rest_s, (e.ns - s.from_ns) / 1e9 as past_s,
-           s.mid * (e.ns - s.from_ns) / (s.to_ns - s.from_ns) as part
-    from edge e asof join node_step s on s.node_id = e.node_id and s.sensor = e.sensor and e.ns >= s.from_ns
+with part as (
+    select window_id, sensor, first, last, from_ns, to_ns,
+           from_ns >= first.ns and from_ns < last.ns as is_opened, to_ns > first.ns and to_ns <= last.ns as is_closed,
+           opening.step * opening.past_s / (opening.past_s + opening.rest_s) as opening_j,
+           closing.step * closing.past_s / (closing.past_s + closing.rest_s) as closing_j, opening, closing
+    from node_pair
 ), spread as (
-    select *, case when rest_s <= 0 then 0 else part - greatest(0, mid - edge_w * rest_s) end as less,
-           case when rest_s <= 0 then 0 else least(mid, edge_w * past_s) - part end as more
-    from at_edge
+    select window_id, sensor, true as is_start,
+           case when is_opened then least(opening.step, opening.limit_w * opening.past_s) - opening_j else 0 end as less,
+           case when is_opened then opening_j - greatest(0, opening.step - opening.limit_w * opening.rest_s) else 0 end as more,
+           case when from_ns < last.ns
+                then first.limit_w * greatest(0, first.stale_s - greatest(0, first.ns - from_ns) / 1e9) else 0 end as less_stale,
+           0 as more_stale
+    from part
+    union all
+    select window_id, sensor, false,
+           case when is_closed then closing_j - greatest(0, closing.step - closing.limit_w * closing.rest_s) else 0 end,
+           case when is_closed then least(closing.step, closing.limit_w * closing.past_s) - closing_j else 0 end,
+           0, case when to_ns > first.ns then last.limit_w * last.stale_s else 0 end
+    from part
+), reach as (
+    select s.*, e.is_start, greatest(0, e.less) + e.less_stale as less, greatest(0, e.more) + e.more_stale as more,
+           sum(s.low) over (partition by s.window_id, s.sensor, e.is_start
+                            order by case when e.is_start then s.from_ns else -s.from_ns end) - s.low as outside,
+           row_number() over (partition by s.window_id, s.sensor, e.is_start
+                              order by case when e.is_start then s.from_ns else -s.from_ns end) = 1 as is_outermost
+    from node_segment s join spread e on e.window_id = s.window_id and e.sensor = s.sensor
 )
-select s.window_id, s.process_id, s.node_id, s.sensor, a.at_utc, a.from_ns, a.to_ns, 0,
-       -greatest(0, case when is_start then more else less end) - case when is_start then stale else 0 end, 0,
-       greatest(0, case when is_start then less else more end) + case when is_start then 0 else stale end, 0, 0, 0
-from spread s
-join (select window_id, sensor, min(at_utc) as first_utc, max(at_utc) as last_utc from node_segment group by all) o
-  on o.window_id = s.window_id and o.sensor = s.sensor
-join node_segment a on a.window_id = s.window_id and a.sensor = s.sensor and a.seconds > 0
-                   and a.at_utc = case when is_start then o.first_utc else o.last_utc end;
+select window_id, process_id, node_id, sensor, at_utc, from_ns, to_ns, 0, is_beyond,
+       -least(low, greatest(0, less - outside)), 0, case when is_outermost then more else 0 end, 0, 0, 0
+from reach where outside < less or is_outermost;
