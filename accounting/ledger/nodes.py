@@ -1,8 +1,8 @@
 """From raw values of a node's sensors to joules, and from the node's joules to the part of each run.
 
     node_reading ─> node_step      what a device used between two values, as low, mid and high
-    node_bound, node_crowd,        the node's time cut at every value and wherever a run begins or ends; who was there in
-    node_own, node_busy            each piece, and how busy
+    node_bound, node_crowd,        the node's time, cut at every value and wherever a run begins or ends; who was there
+    node_own, node_busy            in each piece, and how busy
     node_window ──> node_segment   what the device used while a window (a run or a span) was there, and its part
     node_segment ─> share_minute, share_hour
 
