@@ -40,6 +40,10 @@ class Leases:
             self._held.add(sensor)
         return sensor in self._held
 
+    def held(self, sensors: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of some sensors whose lease this process holds."""
+        return sensors if self._held.issuperset(sensors) else tuple(filter(self.hold, sensors))
+
     def release(self) -> None:
         """Lets go of all of them, for others to take."""
         self._held.clear()

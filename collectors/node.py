@@ -162,7 +162,8 @@ class NodeSensors:
 
     def tick(self) -> Batch:
         """Those sensors that this process holds the leases of; a gauge only begins to beat."""
-        self._begin()
+        if self._gauges:
+            self._begin()
         return self._batch(self._held(one for one in self._watched if one.interval_s is None))
 
     def beat(self) -> Batch:
@@ -175,7 +176,7 @@ class NodeSensors:
 
     def _held(self, watched: Iterable[Watched]) -> list[tuple[Watched, tuple[str, ...]]]:
         """Each with those of its sensors that this process holds, or that need no lease."""
-        held = [(one, tuple(filter(self._leases.hold, one.names))) for one in watched]
+        held = [(one, self._leases.held(one.names)) for one in watched]
         if self._leases.problem is not None:
             missing(self._leases.problem)
         return [(one, names) for one, names in held if names or not one.names]
@@ -219,7 +220,8 @@ class NodeSensors:
                     batch.entries.extend(self._failed(value))
                 else:
                     batch.entries.append({"sensor": value.sensor, "value": number})
-                    self._failing.pop(value.sensor, None)
+                    if self._failing:
+                        self._failing.pop(value.sensor, None)
         return batch
 
     def _failed(self, sample: Sample) -> list[dict[str, Any]]:

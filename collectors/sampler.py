@@ -278,14 +278,12 @@ class Recorder:
         """A batch of the node's sensors, as the journal has it: no value after a newer one."""
         if batch is None:
             return []
-        entries = [entry for entry in batch.entries if self._is_newest(entry["sensor"], batch.number)]
-        readings = [reading for reading in batch.readings if self._is_newest(reading.sensor, batch.number)]
+        newest, number = self._newest, batch.number
+        entries = [entry for entry in batch.entries if newest.get(entry["sensor"], 0) < number]
+        readings = [reading for reading in batch.readings if newest.get(reading.sensor, 0) < number]
+        newest.update({entry["sensor"]: number for entry in entries})
+        newest.update({reading.sensor: number for reading in readings})
         return entries + [self._counted(reading) for reading in readings]
-
-    def _is_newest(self, sensor: str, number: int) -> bool:
-        newest = self._newest.get(sensor, 0)
-        self._newest[sensor] = max(newest, number)
-        return number > newest
 
     def _keep(self, batch: Batch) -> None:
         """Writes what the sensors' thread read of its own accord."""
