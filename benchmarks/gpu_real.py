@@ -10,10 +10,7 @@ ends. `--home` keeps the journal, and `--table` only draws what is there: where 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from peers.ledger import joulebook
 from peers.table import PLAIN, Line, drawn
 
 SIDE = 8192  # of the matrices
@@ -98,8 +96,8 @@ def record(home: str, seconds: float) -> None:
 
 def table(home: str) -> str:
     """A line for each phase: what each sensor says, and how far the range of the one that counts goes."""
-    runs = [run["run_id"] for run in _joulebook(home, "runs") if run["name"] != "found"]
-    lines = [_line(_joulebook(home, "show", run)) for run in reversed(runs)]
+    runs = [run["run_id"] for run in joulebook(home, "runs") if run["name"] != "found"]
+    lines = [_line(joulebook(home, "show", run)) for run in reversed(runs)]
     return drawn(lines, {**{name: name for name in SENSORS}, "range": "our range", "mean": "mean power"})
 
 
@@ -114,11 +112,6 @@ def _line(run: dict[str, Any]) -> Line:
     values["range"] = f"{whole['low']:,.0f} to {whole['high']:,.0f} J"
     values["mean"] = f"{whole['mid'] / run['duration_s']:,.1f} W"
     return Line(f"{run['name']}, {run['duration_s']:.0f} s", "J", values, kind=PLAIN)
-
-
-def _joulebook(home: str, *command: str) -> Any:
-    program = [sys.executable, "-m", "joulebook.cli", "--home", home, *command, "--json"]
-    return json.loads(subprocess.run(program, check=True, capture_output=True).stdout)
 
 
 def main() -> None:

@@ -10,16 +10,15 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import NamedTuple
 
+from peers.ledger import Device, Range, devices
 from peers.machine import (
     INTEL_SERVER,
     Fault,
     Gpu,
     Job,
     JobEnded,
-    Range,
     Told,
     Zone,
-    ledger,
     machine,
     reported,
     saved,
@@ -102,8 +101,8 @@ def killed(plan: Plan) -> list[Line]:
 def eight(plan: Plan) -> list[Line]:
     """Eight processes on one node: the sum of what they report, in multiples of what was used."""
     sums: dict[str, dict[str, float]] = {"gpu": {}, "cpu": {}}
-    node: dict[str, str] = {}
     left: dict[str, float] = {}
+    notes: dict[str, str] = {}
     for tool in tools():
         with machine() as here:
             given = {"folder": str(here.folder / "ledger")} if tool == OURS else {}  # ours is made to be shared
@@ -113,19 +112,18 @@ def eight(plan: Plan) -> list[Line]:
             for job in jobs:
                 job.process.wait(timeout=60)
             left[tool] = float(len(here.left_behind(tool)))
-            for kind, of_tool in sums.items():
-                true = sum(true_j(kind, here.zones, here.gpus, one["from_s"], one["to_s"]) for one in done) / PROCESSES
-                of_tool[tool] = _total(tool, kind, jobs, done) / true
-                if tool == OURS:
-                    node[kind] = f"each says of the node {_node_total(jobs[0], kind) / PROCESSES / true:.2f}"
+            ours = devices(jobs[0].folder) if tool == OURS else []
+        for kind, of_tool in sums.items():
+            true = [true_j(kind, here.zones, here.gpus, one["from_s"], one["to_s"]) for one in done]
+            said = _parts(ours, kind) if tool == OURS else [_of_peer(one["joules"], kind) for one in done]
+            of_tool[tool] = sum(said) / (sum(true) / PROCESSES)
+            if tool == OURS:
+                notes[kind] = f"each says of the node {sum(_node(ours, kind)) / sum(true):.3f}"
+    of_kind = "eight processes: Σ reported ÷ true"
     return [
-        *(
-            Line(f"eight processes: Σ reported ÷ true, {kind.upper()}", "", sums[kind], None, PLAIN,
-                 {OURS: node[kind]})
-            for kind in sums
-        ),
+        *(Line(f"{of_kind}, {kind.upper()}", "", sums[kind], None, PLAIN, {OURS: notes[kind]}) for kind in sums),
         Line("processes that live on, of eight that ended", "", left, 0, PLAIN),
-    ]  # fmt: skip
+    ]
 
 
 def errors(plan: Plan) -> list[Line]:
@@ -173,17 +171,17 @@ def _kill_at(job: Job, at_s: float) -> float:
     return at_s
 
 
-def _total(tool: str, kind: str, jobs: Sequence[Job], done: Sequence[Told]) -> float:
-    """What eight processes report together; carbontracker's CPU is CPU and DRAM."""
-    if tool == OURS:
-        return sum(device.run_j[1] for device in ledger(jobs[0].folder) if device.kind == kind)
-    each = [one["joules"] for one in done]
-    return sum(joules.get(kind, joules.get(EITHER, 0.0) if kind == "cpu" else 0.0) for joules in each)
+def _parts(ours: Sequence[Device], kind: str) -> list[float]:
+    return [device.run_j[1] for device in ours if device.kind == kind]
 
 
-def _node_total(job: Job, kind: str) -> float:
-    """What eight runs say of the whole node, added up."""
-    return sum(device.node_j[1] for device in ledger(job.folder) if device.kind == kind)
+def _node(ours: Sequence[Device], kind: str) -> list[float]:
+    return [device.node_j[1] for device in ours if device.kind == kind]
+
+
+def _of_peer(joules: dict[str, float], kind: str) -> float:
+    """carbontracker's CPU is CPU and DRAM."""
+    return joules.get(kind, joules.get(EITHER, 0.0) if kind == "cpu" else 0.0)
 
 
 def _played(plan: Plan) -> list[tuple[Scenario, str, dict[str, Range], Told | str]]:

@@ -36,15 +36,16 @@ def cold(plan: Plan) -> list[Line]:
 
 
 def running(plan: Plan) -> list[Line]:
-    """CPU time beside the thread of the work, helpers included. All idle jobs at once, busy ones two at a time."""
+    """CPU time beside the thread of the work, helpers included. All idle jobs at once, busy ones as planned."""
     done: dict[Wanted, list[Told]] = {}
     intervals_s = [interval_s for interval_s, _ in RATES]
     with machine() as here:
         for _ in range(plan.repeats):
             _hold(here, [(tool, interval_s, False) for tool in tools() for interval_s in intervals_s], plan, done)
             for interval_s in intervals_s:
-                _hold(here, [(tool, interval_s, True) for tool in tools()[:2]], plan, done)
-                _hold(here, [(tool, interval_s, True) for tool in tools()[2:]], plan, done)
+                for first in range(0, len(tools()), plan.at_once):
+                    some = tools()[first : first + plan.at_once]
+                    _hold(here, [(tool, interval_s, True) for tool in some], plan, done)
     busy = {tool: done[tool, 1.0, True] for tool in tools()}
     helpers = {tool: f"{told[0]['helpers']} processes" for tool, told in busy.items() if told[0]["helpers"]}
     return [

@@ -8,7 +8,7 @@
 A job sees the tree at /sys/class/powercap by a mount of its own, and has a network namespace with nothing in it. Where
 `unshare` may not do that joulebook runs all the same, by JOULEBOOK_SYSFS_ROOT, and the peers are said to be missing.
 Every tool has an environment of its own in .bench-venv; joulebook is loaded there as after `pip install`, from a folder
-of links, and its joules are what the commands `joulebook ingest` and `joulebook show` tell.
+of links, and its joules are what its commands tell (`peers/ledger.py`).
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
+from peers.ledger import Range, node_j  # noqa: E402
 from peers.table import OURS  # noqa: E402
 from twin.gpu import Gpu, Node, Process  # noqa: E402
 from twin.powercap import INTEL_SERVER, Fault, Zone, feeding  # noqa: E402
@@ -47,16 +48,7 @@ mount --bind "$0" /sys/class/powercap && exec "$@"
 """
 TRACED = "trace=execve,clone,clone3,fork,vfork,connect"
 
-Range = tuple[float, float, float]
 Told = dict[str, Any]
-
-
-class Device(NamedTuple):
-    """A device of a run, as `joulebook show` tells it: its whole energy and the run's part, (low, mid, high) J."""
-
-    kind: str
-    node_j: Range
-    run_j: Range
 
 
 def python(tool: str) -> str:
@@ -245,49 +237,13 @@ def reported(tool: str, job: Job, done: Told) -> dict[str, Range]:
 def saved(tool: str, folder: Path) -> dict[str, Range]:
     """What the files of a tool say a machine used."""
     if tool == OURS:
-        return {kind: node_j for kind, node_j, _ in summed(ledger(folder))}
+        return node_j(folder)
     answer = subprocess.run([python(tool), JOB, tool, "saved", str(folder)], check=True, capture_output=True).stdout
     return _exactly(json.loads(answer)["joules"])
 
 
-def ledger(folder: Path) -> list[Device]:
-    """Every counted device of every run."""
-    _joulebook(folder, "ingest")
-    runs = [run["run_id"] for run in _joulebook(folder, "runs")]
-    devices = [device for run in runs for device in _joulebook(folder, "show", run)["devices"]]
-    return [
-        Device(device["device"].partition(":")[0], _range(device["node_energy_j"]), _range(device["energy_j"]))
-        for device in devices
-        if device["counted"] and device["node_energy_j"]["mid"] is not None
-    ]
-
-
-def summed(devices: Sequence[Device]) -> list[Device]:
-    """One device of each kind."""
-    kinds = sorted({device.kind for device in devices})
-    each = [[device for device in devices if device.kind == kind] for kind in kinds]
-    return [
-        Device(kind, _sum([device.node_j for device in some]), _sum([device.run_j for device in some]))
-        for kind, some in zip(kinds, each, strict=True)
-    ]
-
-
-def _sum(ranges: Sequence[Range]) -> Range:
-    low, mid, high = map(sum, zip(*ranges, strict=True))
-    return low, mid, high
-
-
 def _exactly(joules: dict[str, float]) -> dict[str, Range]:
     return {kind: (value, value, value) for kind, value in joules.items()}
-
-
-def _range(estimate: dict[str, float]) -> Range:
-    return estimate["low"], estimate["mid"], estimate["high"]
-
-
-def _joulebook(folder: Path, *command: str) -> Any:
-    program = [sys.executable, "-m", "joulebook.cli", "--home", str(folder), *command, "--json"]
-    return json.loads(subprocess.run(program, check=True, capture_output=True).stdout)
 
 
 def _marked(mark: str) -> list[int]:

@@ -14,14 +14,15 @@ COST, ERROR, PLAIN = "a cost: the others in multiples of ours", "an error: with 
 class Plan(NamedTuple):
     """How often and how long to measure."""
 
-    rounds: int = 9  # of fresh processes
+    rounds: int = 8  # of fresh processes
     repeats: int = 3  # of everything else
-    share_s: float = 8.0
-    hold_s: float = 15.0
+    at_once: int = 2  # busy jobs
+    share_s: float = 6.0
+    hold_s: float = 12.0
     together_s: float = 10.0
 
 
-QUICK = Plan(rounds=2, repeats=1, share_s=4.0, hold_s=8.0, together_s=5.0)
+QUICK = Plan(rounds=1, repeats=1, at_once=4, share_s=3.0, hold_s=8.0, together_s=4.0)
 
 
 class Line(NamedTuple):
