@@ -589,3 +589,17 @@ def test_a_process_without_an_open_run_leaves_the_leases_to_others(home, monkeyp
         wait_until(lambda: len(values_of(of(events(home), "reading")[count:], "gpu0")) >= 2)
     between = of(events(home), "reading")[count : count + 3]
     assert [values_of([reading], "gpu0") for reading in between] == [[], [], []]
+
+
+def test_where_to_look_may_be_said_by_the_environment(home, tmp_path, monkeypatch):
+    asked = []
+    machine(monkeypatch)
+    monkeypatch.setattr(sys.modules["joulebook.collectors.sensors.nvml"], "open_meter", asked.append)
+    monkeypatch.setenv("JOULEBOOK_SYSFS_ROOT", "/other/sys")
+    monkeypatch.setenv("JOULEBOOK_PROCFS_ROOT", "/other/proc")
+    with track("run"):
+        wait_until(lambda: asked)
+    configure(sysfs_root=tmp_path)
+    with track("again"):
+        wait_until(lambda: len(asked) == 2)
+    assert asked == [Where(Path("/other/sys"), Path("/other/proc")), Where(tmp_path, Path("/other/proc"))]
