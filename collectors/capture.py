@@ -26,15 +26,13 @@ from typing import Any, NamedTuple
 
 from joulebook.accounting.errors import InputError, JoulebookError
 from joulebook.collectors.node import inventory
-from joulebook.collectors.replay import TraceRow
+from joulebook.collectors.replay import Total, TraceRow, is_energy
 from joulebook.collectors.sampler import attempt, next_s
-from joulebook.collectors.sensors import COUNTER_UNITS, GAUGE_UNITS, NodeMeter, Sample, Sensor, Where, node_cpu
+from joulebook.collectors.sensors import NodeMeter, Sample, Sensor, Where, node_cpu
 
 Wait = Callable[[float], bool]  # waits so many seconds; True: it is enough
 
 SEEN_WITH_CPU = ("cpu", "module", "platform")
-SLACK_S = 0.5  # between what a counter was read at and what it shows
-MOST_W = 1e5  # of a device that does not tell
 
 
 class Captured(NamedTuple):
@@ -46,36 +44,6 @@ class Captured(NamedTuple):
     rows: int
     last: tuple[TraceRow, ...]  # of each sensor that gave a value: what it came to
     failed: dict[str, str]  # sensor -> why values of it are missing
-
-
-class Total:
-    """What one sensor has counted since its first value, in J or s."""
-
-    def __init__(self, sensor: Sensor, device: str) -> None:
-        self.is_gauge = sensor.unit in GAUGE_UNITS
-        self._sensor = sensor
-        self._scale = COUNTER_UNITS.get(sensor.unit) or GAUGE_UNITS.get(sensor.unit) or 1.0
-        self._last: tuple[float, float] | None = None  # at what time, raw
-        unit = "s" if sensor.unit == "s" else "J"
-        self.row = TraceRow(0.0, sensor.sensor, 0.0, unit, sensor.method, device, sensor.boundary)
-
-    def add(self, elapsed_s: float, value: float) -> TraceRow:
-        """The row of a raw value."""
-        begin_s, before = self._last or (elapsed_s, value)
-        more = self._between(before, value, elapsed_s - begin_s) * self._scale
-        self._last = (elapsed_s, value)
-        self.row = self.row._replace(elapsed_s=elapsed_s, value=self.row.value + more)
-        return self.row
-
-    def _between(self, before: float, value: float, seconds: float) -> float:
-        """What it counted between two raw values, in its own unit."""
-        if self.is_gauge:
-            return (before + value) / 2 * seconds
-        if value >= before:
-            return value - before
-        wrapped = value + (self._sensor.wraps_at or math.inf) - before
-        most = (self._sensor.max_w or MOST_W) * (seconds + SLACK_S) / self._scale
-        return wrapped if wrapped <= most else value
 
 
 class Source:
@@ -102,7 +70,7 @@ class Source:
 def sources(kinds: Sequence[str], where: Where) -> list[Source]:
     """What can be captured here. Raises JoulebookError when no sensor shows energy."""
     found = inventory(kinds, where)
-    counted = [(one.meter, [sensor for sensor in one.sensors if _is_energy(sensor)]) for one in found]
+    counted = [(one.meter, [sensor for sensor in one.sensors if is_energy(sensor)]) for one in found]
     seen = [sensor for _, sensors in counted for sensor in sensors]
     for meter, sensors in counted:
         if not sensors:
@@ -196,10 +164,6 @@ def _cpu_time(where: Where, sees_cpu: bool) -> list[Source]:
         return []
     device = "node" if sees_cpu else "cpu"
     return [Source(meter, [Total(sensor._replace(boundary="it"), device) for sensor in meter.sensors()])]
-
-
-def _is_energy(sensor: Sensor) -> bool:
-    return sensor.counted and (sensor.unit in COUNTER_UNITS or sensor.unit in GAUGE_UNITS)
 
 
 def _class(sensor: Sensor) -> str:

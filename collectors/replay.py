@@ -1,7 +1,7 @@
 """A meter that plays a trace: for tests, for the demo, and to see what a run would have read elsewhere.
 
     trace.csv    elapsed_s,sensor,value,unit,method,device,boundary     the last four may be left out
-    *.jsonl      a journal: its counters as they were read
+    *.jsonl      a journal: its counters as they were read; those of the node, where they count, in joules
 
 Values between two rows are interpolated; before the first row and after the last they stand still.
 `JOULEBOOK_REPLAY=trace.csv` makes it the only meter of a job.
@@ -21,8 +21,12 @@ from typing import Any, NamedTuple
 
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.records import METHODS, Reading
+from joulebook.collectors.sensors import COUNTER_UNITS, GAUGE_UNITS, Sensor
 
 Clock = Callable[[], float]
+
+SLACK_S = 0.5  # between what a counter was read at and what it shows
+MOST_W = 1e5  # of a device that does not tell
 
 
 class TraceRow(NamedTuple):
@@ -35,6 +39,36 @@ class TraceRow(NamedTuple):
     method: str = "measured"
     device: str = "gpu"
     boundary: str = "device"
+
+
+class Total:
+    """What one sensor has counted since its first value, in J or s."""
+
+    def __init__(self, sensor: Sensor, device: str) -> None:
+        self.is_gauge = sensor.unit in GAUGE_UNITS
+        self._sensor = sensor
+        self._scale = COUNTER_UNITS.get(sensor.unit) or GAUGE_UNITS.get(sensor.unit) or 1.0
+        self._last: tuple[float, float] | None = None  # at what time, raw
+        unit = "s" if sensor.unit == "s" else "J"
+        self.row = TraceRow(0.0, sensor.sensor, 0.0, unit, sensor.method, device, sensor.boundary)
+
+    def add(self, elapsed_s: float, value: float) -> TraceRow:
+        """The row of a raw value."""
+        begin_s, before = self._last or (elapsed_s, value)
+        more = self._between(before, value, elapsed_s - begin_s) * self._scale
+        self._last = (elapsed_s, value)
+        self.row = self.row._replace(elapsed_s=elapsed_s, value=self.row.value + more)
+        return self.row
+
+    def _between(self, before: float, value: float, seconds: float) -> float:
+        """What it counted between two raw values, in its own unit."""
+        if self.is_gauge:
+            return (before + value) / 2 * seconds
+        if value >= before:
+            return value - before
+        wrapped = value + (self._sensor.wraps_at or math.inf) - before
+        most = (self._sensor.max_w or MOST_W) * (seconds + SLACK_S) / self._scale
+        return wrapped if wrapped <= most else value
 
 
 class ReplayMeter:
@@ -104,19 +138,35 @@ def _csv_rows(text: str) -> Iterator[TraceRow]:
 
 def _journal_rows(text: str) -> Iterator[TraceRow]:
     """The counters of the complete lines; a line that is torn is passed over, as in any journal."""
-    sensors: dict[str, dict[str, Any]] = {}
+    sensors: dict[str, dict[str, Any] | Total | None] = {}
     begin_ns = None
     for event in _events(text):
         if event.get("event") == "sensor":
-            sensors[event["sensor"]] = {key: event[key] for key in TraceRow._fields[3:] if key in event}
+            sensors.setdefault(event["sensor"], _described(event))
         for counter in event.get("counters", ()):
             begin_ns = event["mono_ns"] if begin_ns is None else begin_ns
             sensor = counter["sensor"]
             if sensor not in sensors:
                 raise InputError(f"no line says what the counter {sensor} is")
-            elapsed_s = (event["mono_ns"] - begin_ns) / 1e9
-            given = {"elapsed_s": elapsed_s, "sensor": sensor, "value": counter["value"], **sensors[sensor]}
-            yield _checked(given, f"event {event.get('seq')}")
+            elapsed_s, of = (event["mono_ns"] - begin_ns) / 1e9, sensors[sensor]
+            if isinstance(of, dict):
+                given = {"elapsed_s": elapsed_s, "sensor": sensor, "value": counter["value"], **of}
+                yield _checked(given, f"event {event.get('seq')}")
+            elif of is not None and "value" in counter:
+                yield of.add(elapsed_s, _number(counter["value"], f"event {event.get('seq')}"))
+
+
+def _described(event: dict[str, Any]) -> dict[str, Any] | Total | None:
+    """What a line says of a counter; of one of the node what adds it up, and None if it is no energy that counts."""
+    if event.get("scope") != "node":
+        return {key: event[key] for key in TraceRow._fields[3:] if key in event}
+    sensor = Sensor(**{key: event[key] for key in Sensor._fields if key in event})
+    return Total(sensor, sensor.device) if is_energy(sensor) else None
+
+
+def is_energy(sensor: Sensor) -> bool:
+    """Whether a sensor of the node shows energy, and counts."""
+    return sensor.counted and sensor.unit in (*COUNTER_UNITS, *GAUGE_UNITS)
 
 
 def _events(text: str) -> Iterator[dict[str, Any]]:

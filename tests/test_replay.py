@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from recording import DialMeter, amount, events, fresh_settings, of, span
 
@@ -151,3 +153,23 @@ def test_the_environment_names_the_trace(tmp_path, monkeypatch):
     path.write_text("elapsed_s,sensor,value\n0,gpu0,42\n")
     monkeypatch.setenv("JOULEBOOK_REPLAY", str(path))
     assert open_meter().read()[0].value == 42
+
+
+def test_a_journal_with_sensors_of_the_node_is_played_in_joules(tmp_path):
+    """A counter of 1000 uJ goes round: 900 to 100 are 200 uJ. A gauge: 10 W then 30 W for a second are 20 J."""
+    counter = {"sensor": "powercap:package-0", "device": "cpu:0", "unit": "uJ", "method": "measured", "source": "x",
+               "wraps_at": 1000, "max_w": 400, "boundary": "device"}  # fmt: skip
+    gauge = counter | {"sensor": "nvml:a", "device": "gpu:a", "unit": "W", "method": "integrated"}
+    unused = gauge | {"sensor": "nvml:a:instant", "counted": False}
+    lines = [{"event": "sensor", "scope": "node", **sensor} for sensor in (counter, gauge, unused)]
+    failed = [{"sensor": "nvml:a", "status": "EIO"}]
+    for second, package, watts in ((1, 900, 10), (2, 100, 30)):
+        read = [{"sensor": "powercap:package-0", "value": package}, {"sensor": "nvml:a", "value": watts},
+                {"sensor": "nvml:a:instant", "value": 1}]  # fmt: skip
+        lines += [{"event": "reading", "mono_ns": second * 10**9, "counters": read}]
+        lines += [{"event": "reading", "mono_ns": second * 10**9 + 1, "counters": failed}]
+    path = tmp_path / "run.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    rows = read_trace(path)
+    assert [(row.sensor, row.unit) for row in rows] == [("powercap:package-0", "J"), ("nvml:a", "J")] * 2
+    assert [row.value for row in rows] == pytest.approx([0, 0, 200e-6, 20])

@@ -35,6 +35,7 @@ class NumberFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._name = str(path)
         self._fd = -1
         self._opened = (0, 0)  # device and inode
 
@@ -60,7 +61,7 @@ class NumberFile:
         self._fd = -1
 
     def _text(self) -> bytes:
-        found = self.path.stat()
+        found = os.stat(self._name)  # noqa: PTH116 - several times as fast, at every tick
         if self._fd < 0 or (found.st_dev, found.st_ino) != self._opened:
             self._open()
         return os.pread(self._fd, MAX_BYTES, 0)
