@@ -1,6 +1,6 @@
 """What measuring energy costs and how right the answer is: joulebook beside codecarbon, zeus and carbontracker.
 
-    make bench-energy                                  all of it: 8 minutes, and once 600 MB into .bench-venv
+    make bench-energy                                  all of it: 8 minutes, and once 1 GB into .bench-venv
     .venv/bin/python benchmarks/energy.py [--quick] [--json] [--save]
 
 All do the same job in the same run, each in processes of its own, on the hardware twin of the tests: what the sensors
@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import re
+import sys
 import time
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def main() -> None:
         if given.only in (None, measure.__name__):
             began_s = time.monotonic()
             lines += measure(QUICK if given.quick else Plan())
-            print(f"{measure.__name__}: {time.monotonic() - began_s:.0f} s", flush=True)
+            print(f"{measure.__name__}: {time.monotonic() - began_s:.0f} s", file=sys.stderr)
     told = [where(), drawn(lines, headings()), *(f"{peer} {why}" for peer, why in missing().items())]
     text = "\n\n".join(told)
     print(json.dumps([line._asdict() for line in lines]) if given.json else text)

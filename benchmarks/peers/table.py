@@ -17,7 +17,7 @@ class Plan(NamedTuple):
     rounds: int = 8  # of fresh processes
     repeats: int = 3  # of everything else
     at_once: int = 2  # busy jobs
-    share_s: float = 6.0
+    share_s: float = 5.0
     hold_s: float = 12.0
     together_s: float = 10.0
 
