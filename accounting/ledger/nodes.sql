@@ -1,12 +1,12 @@
--- From raw values to parts, in temporary tables; `node_window` (window_id, process_id, node_id, from_ns, from_utc, to_ns,
--- to_utc) is given. The docstring of nodes.py tells the method. Limits: values further than 60 s from a window say
--- nothing about it; two processes write at most 0.5 s out of order.
+-- From raw values to parts, in temporary tables. `node_window` is given: window_id, process_id, node_id, from_ns,
+-- from_utc, to_ns, to_utc. The docstring of nodes.py tells the method. Limits: values further than 60 s from a window
+-- say nothing about it; two processes write at most 0.5 s out of order.
 
 delete from node_window where to_ns is null or to_ns <= from_ns;
 
--- What lies within 60 s of a window is judged by what lies within 60 s of that, and by steps of 60 s at most.
+-- Ten minutes more than the windows: nothing further away may change what they are given.
 create or replace temp table node_scope as
-select node_id, min(from_ns) - 180000000000 as from_ns, max(to_ns) + 180000000000 as to_ns
+select node_id, min(from_ns) - 600000000000 as from_ns, max(to_ns) + 600000000000 as to_ns
 from node_window group by node_id;
 
 -- What the sensors of these nodes are. Processes may have reserved different parts of one.
@@ -14,7 +14,7 @@ create or replace temp table node_device as
 select node_id, sensor, max(device) as device, max(unit) as unit, max(method) as method, max(boundary) as boundary,
        max(share_by) as share_by, bool_and(counted) as counted, max(wraps_at) as wraps_at,
        max(update_s) as update_s, max(window_s) as window_s, max(accuracy) as accuracy, max(max_w) as max_w,
-       max(case unit when 'mJ' then 1e-3 when 'uJ' then 1e-6 when 'mW' then 1e-3 when 'uW' then 1e-6 else 1 end) as scale
+       max(case when unit in ('mJ', 'mW') then 1e-3 when unit in ('uJ', 'uW') then 1e-6 else 1 end) as scale
 from node_sensor where node_id in (select node_id from node_scope) group by node_id, sensor;
 
 -- Every value, with the one before it, and what happened in between.
@@ -82,9 +82,10 @@ with plain as (
            sum(sure_j) over later / sum(sure_s) over later as later_w,
            max(sure_j / case when is_gauge then seconds else seconds + update_s + 0.001 end) over nearby as nearby_w
     from sure
-    window earlier as (partition by node_id, sensor, stretch order by from_ns rows between 10 preceding and 1 preceding),
-           later as (partition by node_id, sensor, stretch order by from_ns rows between 1 following and 10 following),
-           nearby as (partition by node_id, sensor, stretch order by from_ns rows between 10 preceding and 10 following)
+    window w as (partition by node_id, sensor, stretch order by from_ns),
+           earlier as (w rows between 10 preceding and 1 preceding),
+           later as (w rows between 1 following and 10 following),
+           nearby as (w rows between 10 preceding and 10 following)
 ), guessed as (
     select *, coalesce(earlier_w, later_w, 0) as guess_w,
            coalesce(max_w, case when unit = 'GB' then 1 else 3 end * nearby_w, 3 * amount / seconds, 0) as limit_w
@@ -153,7 +154,8 @@ with instant as (
 ), bound as (
     select node_id, ns, at_utc, is_edge from stretch
     union all
-    select node_id, ns + (next_ns - ns) * (epoch_us(minute_utc - at_utc) / epoch_us(next_utc - at_utc)), minute_utc, false
+    select node_id, ns + (next_ns - ns) * (epoch_us(minute_utc - at_utc) / epoch_us(next_utc - at_utc)), minute_utc,
+           false
     from crossing where minute_utc > at_utc and minute_utc < next_utc
 )
 select node_id, ns, at_utc, row_number() over w as n, sum(is_edge::int) over w as era,
@@ -182,8 +184,8 @@ select node_id, era, sensor, reserved_as, reserved / runs / greatest(1, sum(rese
        1 / sum(runs) over at_once as in_parts
 from part window at_once as (partition by node_id, era, sensor);
 
--- What the processes say of themselves between two cuts: CPU time, and for how long they kept a device busy. `shared` is
--- of one of their runs, `whole` as they counted it.
+-- What the processes say of themselves between two cuts: CPU time, and for how long they kept a device busy. `shared`
+-- is of one of their runs, `whole` as they counted it.
 create or replace temp table node_own as
 with member as (
     select m.node_id, m.process_id, min(b.n) as first_n, max(b.n) + 1 as last_n
@@ -196,13 +198,15 @@ with member as (
     select r.process_id, r.sensor, r.mono_ns as from_ns, r.shared, r.value as whole,
            lead(r.mono_ns) over w as to_ns, lead(r.shared) over w as next_shared, lead(r.value) over w as next_whole
     from reading r join member m on m.process_id = r.process_id
-    join node_scope c on c.node_id = m.node_id and r.mono_ns between c.from_ns and c.to_ns
+    join node_scope c on c.node_id = m.node_id
+                     and r.mono_ns between c.from_ns - 3600000000000 and c.to_ns + 3600000000000
     where r.sensor = 'cpu-time' or starts_with(r.sensor, 'busy')
     window w as (partition by r.process_id, r.sensor order by r.mono_ns, r.shared)
 ), level as (
     select a.node_id, a.process_id, a.n, a.era, k.sensor,
-           s.shared + coalesce((s.next_shared - s.shared) * (a.ns - s.from_ns) / nullif(s.to_ns - s.from_ns, 0), 0) as shared,
-           s.whole + coalesce((s.next_whole - s.whole) * (a.ns - s.from_ns) / nullif(s.to_ns - s.from_ns, 0), 0) as whole
+           coalesce((a.ns - s.from_ns) / nullif(s.to_ns - s.from_ns, 0), 0) as past,
+           s.shared + past * coalesce(s.next_shared - s.shared, 0) as shared,
+           s.whole + past * coalesce(s.next_whole - s.whole, 0) as whole
     from moment a join (select distinct process_id, sensor from step) k on k.process_id = a.process_id
     asof join step s on s.process_id = k.process_id and s.sensor = k.sensor and a.ns >= s.from_ns
 )
@@ -214,12 +218,12 @@ from level window w as (partition by process_id, sensor order by n);
 -- in less time the two differ by how finely they are counted.
 create or replace temp table node_busy as
 with cpu as (
-    select b.node_id, b.n, s.sum_mid + s.mid * least(1, (b.ns - s.from_ns) / (s.to_ns - s.from_ns)) as level
-    from node_bound b asof join (select * from node_step where sensor = 'node-cpu') s
+    select b.node_id, b.n, s.mid * b.seconds / s.seconds as seen
+    from node_bound b asof join (select * from node_step where sensor = 'node-cpu' and seconds <= 600) s
       on s.node_id = b.node_id and b.ns >= s.from_ns
+    where b.ns < s.to_ns
 ), told as (
-    select node_id, n, 'cpu-time' as sensor, lead(level) over (partition by node_id order by n) - level as seen, 0 as ours
-    from cpu
+    select node_id, n, 'cpu-time' as sensor, seen, 0 as ours from cpu
     union all
     select node_id, n, replace(sensor, 'busy-all:', 'busy:'), avg(whole), 0 from node_own
     where starts_with(sensor, 'busy-all:') group by all
@@ -229,14 +233,16 @@ with cpu as (
     where o.sensor = 'cpu-time' or starts_with(o.sensor, 'busy:') group by all
 ), united as (
     select t.node_id, t.n, t.sensor, b.seconds, floor(b.ns / 1e10) as tenth, sum(t.seen) as seen, sum(t.ours) as ours
-    from told t join node_bound b on b.node_id = t.node_id and b.n = t.n group by all
+    from told t join node_bound b on b.node_id = t.node_id and b.n = t.n
+    where b.era in (select era from node_member m where m.node_id = b.node_id) group by all
 ), known as (
     select *, ours + coalesce(greatest(0, sum(seen) over w - sum(ours) over w) * seen / nullif(sum(seen) over w, 0), 0)
                   as busy_s
     from united window w as (partition by node_id, sensor, tenth)
 )
 select k.node_id, k.n, k.sensor, k.busy_s,
-       case when k.sensor = 'cpu-time' then least(1, k.busy_s / (c.cpus * k.seconds)) else (k.busy_s > 0)::int end as part
+       case when k.sensor <> 'cpu-time' then (k.busy_s > 0)::int
+            else least(1, k.busy_s / (c.cpus * k.seconds)) end as part
 from known k join (select node_id, max(cpus) as cpus from process group by node_id) c on c.node_id = k.node_id;
 
 -- Which sensors each window has: those that its process declared and that were read near it; the first and the last of
@@ -329,32 +335,34 @@ from shared;
 -- used up, `more` the outermost one. A value may be `stale_s` old, so that what it says of an edge is of before.
 insert into node_segment
 with part as (
-    select window_id, sensor, first, last, from_ns, to_ns,
+    select window_id, sensor, from_ns, to_ns, first, last, opening, closing,
            from_ns >= first.ns and from_ns < last.ns as is_opened, to_ns > first.ns and to_ns <= last.ns as is_closed,
            opening.step * opening.past_s / (opening.past_s + opening.rest_s) as opening_j,
-           closing.step * closing.past_s / (closing.past_s + closing.rest_s) as closing_j, opening, closing
+           least(opening.step, opening.limit_w * opening.past_s) as opening_most,
+           greatest(0, opening.step - opening.limit_w * opening.rest_s) as opening_least,
+           closing.step * closing.past_s / (closing.past_s + closing.rest_s) as closing_j,
+           least(closing.step, closing.limit_w * closing.past_s) as closing_most,
+           greatest(0, closing.step - closing.limit_w * closing.rest_s) as closing_least
     from node_pair
 ), spread as (
     select window_id, sensor, true as is_start,
-           case when is_opened then least(opening.step, opening.limit_w * opening.past_s) - opening_j else 0 end as less,
-           case when is_opened then opening_j - greatest(0, opening.step - opening.limit_w * opening.rest_s) else 0 end as more,
-           case when from_ns < last.ns
-                then first.limit_w * greatest(0, first.stale_s - greatest(0, first.ns - from_ns) / 1e9) else 0 end as less_stale,
-           0 as more_stale
+           case when is_opened then greatest(0, opening_most - opening_j) else 0 end
+               + case when from_ns < last.ns
+                      then first.limit_w * greatest(0, first.stale_s - greatest(0, first.ns - from_ns) / 1e9) else 0 end
+               as less,
+           case when is_opened then greatest(0, opening_j - opening_least) else 0 end as more
     from part
     union all
-    select window_id, sensor, false,
-           case when is_closed then closing_j - greatest(0, closing.step - closing.limit_w * closing.rest_s) else 0 end,
-           case when is_closed then least(closing.step, closing.limit_w * closing.past_s) - closing_j else 0 end,
-           0, case when to_ns > first.ns then last.limit_w * last.stale_s else 0 end
+    select window_id, sensor, false, case when is_closed then greatest(0, closing_j - closing_least) else 0 end,
+           case when is_closed then greatest(0, closing_most - closing_j) else 0 end
+               + case when to_ns > first.ns then last.limit_w * last.stale_s else 0 end
     from part
 ), reach as (
-    select s.*, e.is_start, greatest(0, e.less) + e.less_stale as less, greatest(0, e.more) + e.more_stale as more,
-           sum(s.low) over (partition by s.window_id, s.sensor, e.is_start
-                            order by case when e.is_start then s.from_ns else -s.from_ns end) - s.low as outside,
-           row_number() over (partition by s.window_id, s.sensor, e.is_start
-                              order by case when e.is_start then s.from_ns else -s.from_ns end) = 1 as is_outermost
+    select s.*, e.is_start, e.less, e.more, sum(s.low) over w - s.low as outside,
+           row_number() over w = 1 as is_outermost
     from node_segment s join spread e on e.window_id = s.window_id and e.sensor = s.sensor
+    window w as (partition by s.window_id, s.sensor, e.is_start
+                 order by case when e.is_start then s.from_ns else -s.from_ns end)
 )
 select window_id, process_id, node_id, sensor, at_utc, from_ns, to_ns, 0, is_beyond,
        -least(low, greatest(0, less - outside)), 0, case when is_outermost then more else 0 end, 0, 0, 0
