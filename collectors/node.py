@@ -22,7 +22,7 @@ from __future__ import annotations
 import math
 import time
 from _queue import Empty, SimpleQueue
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
@@ -42,21 +42,12 @@ USE_REST_S = 0.1  # of a meter that tells this process's use of a device
 SAY_AGAIN_S = 60.0  # a sensor that goes on failing is told that often
 
 
-class First(NamedTuple):
-    """The first values of a meter, and when that was by both clocks."""
-
-    at_ns: int
-    mono_ns: int
-    samples: Sequence[Sample]
-
-
 class Found(NamedTuple):
     """A meter, and those of its sensors that are to be read."""
 
     kind: str
     meter: NodeMeter
     sensors: tuple[Sensor, ...]
-    first: First  # what they showed as soon as they were found: the next kind may take its time
 
 
 class Batch(NamedTuple):
@@ -108,7 +99,6 @@ class NodeSensors:
     def __init__(self, found: Sequence[Found], use: Meter | None, leases: Leases, interval_s: float) -> None:
         self._sensors = _sensors(found)
         self._meters = [one.meter for one in found]
-        self._firsts = [(one.first, {sensor.sensor for sensor in one.sensors}) for one in found]
         self._watched = [_watched(one, interval_s) for one in found]
         self._gauges = [one for one in self._watched if one.interval_s is not None]
         if use is not None:
@@ -164,14 +154,6 @@ class NodeSensors:
         """What each sensor is, as the journal has it."""
         told = [{name: value for name, value in one._asdict().items() if value is not None} for one in self._sensors]
         return [fields | {"scope": "node"} for fields in told]
-
-    def firsts(self) -> Iterator[dict[str, Any]]:
-        """What each meter showed when it was found, as a reading of the journal with the clocks of then."""
-        for (at_ns, mono_ns, samples), names in self._firsts:
-            entries = [{"sensor": one.sensor, "value": one.value} for one in samples
-                       if one.sensor in names and one.value is not None and math.isfinite(one.value)]  # fmt: skip
-            if entries:
-                yield {"at_ns": at_ns, "mono_ns": mono_ns, "counters": entries}
 
     def edge(self) -> Batch:
         """Every sensor, but for those whose last value is as good as new."""
@@ -307,14 +289,7 @@ def _opened(kind: str, where: Where) -> list[Found]:
     if meter is None:
         return []
     sensors = attempt(f"sensor {kind}", None, meter.sensors) or ()
-    if not sensors:
-        return []
-    first = First(time.time_ns(), time.monotonic_ns(), attempt(f"sensor {kind}", None, _shown, meter, sensors) or ())
-    return [Found(kind, meter, tuple(_reserving(kind, sensor, where) for sensor in sensors), first)]
-
-
-def _shown(meter: NodeMeter, sensors: Sequence[Sensor]) -> Sequence[Sample]:
-    return meter.read([sensor.sensor for sensor in sensors])
+    return [Found(kind, meter, tuple(_reserving(kind, sensor, where) for sensor in sensors))] if sensors else []
 
 
 def _open(kind: str, where: Where) -> NodeMeter | None:

@@ -397,8 +397,6 @@ class Recorder:
         if not self._closed.is_set():
             for fields in node.declared():
                 self.journal.declare(fields)
-            for fields in node.firsts() if self.tops else ():
-                self.journal.write("reading", {"open": len(self.tops), **fields})
             self._node = node
 
     def _lost(self, error: OSError) -> None:
