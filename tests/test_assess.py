@@ -55,7 +55,8 @@ def fact(kind: str, value: float, start: date = DECEMBER, end: date | None = Non
 
 # The carbon intensity of the place changes on 1 February; nothing else ever does.
 FACTORS = FactorSet((
-    fact("cpu_power", 4), fact("dram_power", 0.4), fact("it_overhead", 1.1), fact("pue", 1.5), fact("wue", 0.5), fact("water_intensity", 2),
+    fact("cpu_power", 4), fact("dram_power", 0.4),
+    fact("it_overhead", 1.1), fact("pue", 1.5), fact("wue", 0.5), fact("water_intensity", 2),
     fact("electricity_price", 0.1), fact("carbon_intensity", 480),
     fact("carbon_intensity", 400, DECEMBER, FEBRUARY, "FR"), fact("carbon_intensity", 200, FEBRUARY, None, "FR"),
 ))  # fmt: skip
