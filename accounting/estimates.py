@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,3 +42,9 @@ def unknown(unit: str, reason: str) -> Estimate:
 def exactly(value: float, unit: str, method: str) -> Estimate:
     """An amount without a range of its own."""
     return Estimate(value, value, value, unit, method)
+
+
+def between(ends: Iterable[float], unit: str, method: str) -> Estimate:
+    """An amount from its low, mid and high."""
+    low, mid, high = ends
+    return Estimate(low, mid, high, unit, method)

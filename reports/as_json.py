@@ -44,11 +44,12 @@ def rows(view: View) -> list[dict[str, Any]]:
 def run(view: View) -> dict[str, Any]:
     """One run: its row, then each part by its key, then the factors behind it."""
     parts = {part.key: rows(part) for part in view.parts}
+    remarks = [text for each in (view, *view.parts) for text in (*each.alerts, *each.notes)]
     always: dict[str, Any] = {"devices": [], "flops": []}
     return {
         **rows(view)[0],
         **always,
         **parts,
         "factors": [asdict(use) for use in view.factors],
-        "remarks": list(view.notes),
+        "remarks": remarks,
     }

@@ -27,7 +27,8 @@ import streamlit as st
 from joulebook.accounting.errors import JoulebookError, LedgerBusy, NotFound
 from joulebook.accounting.home import home_dir
 from joulebook.reports import format as fmt
-from joulebook.reports.draw import STYLE, Shown, draw, is_empty, say
+from joulebook.reports.draw import Shown, draw, is_empty, say
+from joulebook.reports.markup import STYLE
 from joulebook.reports.view import View
 
 THEME = Path(__file__).with_name("theme.toml")

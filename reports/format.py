@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
 
 from joulebook.accounting.estimates import Estimate
@@ -28,7 +29,11 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "FLOP/J": _by_thousands("FLOP/J"),
     "token": _by_thousands("token"),
     "byte": (("byte", 1.0), *_by_thousands("B")[1:]),
+    "%": (("%", 1e-2),),  # the unit of a column whose values are shares of 1
 }
+_LONGEST = 15  # digits before the point; longer numbers are written as powers of ten
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 
 
 def scale_for(unit: str, largest: float | None) -> tuple[str, float]:
@@ -37,7 +42,7 @@ def scale_for(unit: str, largest: float | None) -> tuple[str, float]:
     if steps is None:
         return unit, 1.0
     if not largest:
-        return next((step for step in steps if step[1] == 1.0), steps[1])
+        return next((step for step in steps if step[1] == 1.0), steps[min(1, len(steps) - 1)])
     if unit == "USD" and abs(largest) >= 0.01:
         return steps[-1]  # cents are written as parts of a dollar
     fitting = [step for step in steps if abs(largest) >= step[1]]
@@ -52,12 +57,14 @@ def number(value: float | None, digits: int = 3) -> str:
         return "0"
     exponent = int(f"{value:.{digits - 1}e}".split("e")[1])  # after rounding, so that 99.96 is 100 and not 100.0
     places = digits - 1 - exponent
+    if exponent >= _LONGEST:
+        return f"{value / 10**exponent:.{digits - 1}f} × 10{str(exponent).translate(_RAISED)}"
     return f"{round(value, places):,.{max(places, 0)}f}"
 
 
 def count(value: float | None) -> str:
     """Whole numbers in full, others with three significant figures."""
-    if value is not None and float(value).is_integer() and abs(value) < 1e15:
+    if value is not None and float(value).is_integer() and abs(value) < 10**_LONGEST:
         return f"{value:,.0f}"
     return number(value)
 
@@ -90,6 +97,11 @@ def span_of(estimate: Estimate) -> str:
     if name == "$":
         return f"{money(estimate.low)}–{money(estimate.high)}"
     return f"{number(estimate.low / size)}–{number(estimate.high / size)}{THIN}{name}"
+
+
+def short_id(text: str) -> str:
+    """A text whose UUIDs are cut to their first part, which tells the devices of a machine apart."""
+    return _UUID.sub(r"\1", text)
 
 
 def mid_of(estimate: Estimate) -> str:

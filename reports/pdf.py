@@ -151,6 +151,7 @@ def _section(view: View, width: float = 1.0) -> dict[str, Any]:
         "subtitle": view.subtitle,
         "sentence": view.sentence,
         "tiles": [_tile(tile) for tile in view.tiles],
+        "alerts": list(view.alerts),
         "empty": view.empty if _is_empty(view) else "",
         "figure": figure,
         "table": table_data(view, width) if _has_table(view) and _is_inline(view) else None,

@@ -1,4 +1,4 @@
-"""Tables for paper: the rows of a View become cells of text under one header, in a type size that fits.
+"""Tables as cells of text: the rows of a View under one header, for paper (in a type size that fits) and the page.
 
     values -> one unit for the column -> text, range and mark of each cell -> decimal points under each other -> folds
 
@@ -18,7 +18,7 @@ from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.records import METHODS
 from joulebook.reports import format as fmt
 from joulebook.reports.pdf_figures import between
-from joulebook.reports.view import Column, View
+from joulebook.reports.view import METHOD_COLUMNS, Column, View
 
 LINE_CHARS = 116  # characters of a table's type that fit across the page
 SQUEEZE = 1.2  # how many more of them fit when the type is made smaller
@@ -39,11 +39,12 @@ def table_data(view: View, width: float) -> dict[str, Any]:
     needed = _needed_chars(columns, stacked)
     rows = _rows(columns)
     lines = _lines(rows)
-    folding = len(rows) > SHORT_ROWS and lines == len(rows)
+    folding = len(rows) > SHORT_ROWS and lines == len(rows) and not view.totals
     beside = max(1, min(3, int(fitting / needed))) if folding else 1
     height = len(rows) if beside == 1 else min(math.ceil(len(rows) / beside), FOLD_ROWS)
     return {
         "columns": [{key: value for key, value in column.items() if key != "cells"} for column in columns],
+        "totals": len(view.totals),  # so many rows at the top
         "stacked": stacked,
         "size": round(max(6.0, min(8.0, 8.0 * fitting / needed)), 2),
         "beside": beside,
@@ -81,38 +82,45 @@ def _needed_chars(columns: Sequence[Mapping[str, Any]], stacked: bool) -> int:
 def _column_chars(column: Mapping[str, Any], stacked: bool) -> int:
     """Text columns may wrap; a range stands beside its value, or under it when the table is stacked."""
     mid = max(len(cell["text"]) + len(cell["pad"]) for cell in column["cells"])
-    span = max(len(cell["range"]) + len(cell["mark"]) for cell in column["cells"])
+    span = column["longest_range"]
     beside = mid + span + 2 if span else mid
     needed = min(mid, WRAP_CHARS) if column["weight"] else max(mid, span) if stacked else beside
     return max(needed, *(len(word) for word in column["label"].split()), 4) + 3
 
 
 def _table_columns(view: View) -> list[dict[str, Any]]:
-    rows = view.rows[:MAX_ROWS]
-    said = any(column.key == "method" for column in view.columns)
-    columns = [_column(column, [row.get(column.key) for row in rows], said) for column in view.columns]
+    said = any(column.key in METHOD_COLUMNS for column in view.columns)
+    columns = [_column(column, view, said) for column in view.columns]
     if not any(column["weight"] for column in columns):
         columns[0]["weight"] = 1  # something must take the room that is left
     return columns
 
 
-def _column(column: Column, values: Sequence[Any], said: bool) -> dict[str, Any]:
+def _column(column: Column, view: View, said: bool) -> dict[str, Any]:
     """One column: its header, its cells from top to bottom, and its notes; `said`: another column has the methods."""
+    sums = [row.get(column.key, "") for row in view.totals]
+    values = [row.get(column.key) for row in view.rows[:MAX_ROWS]]
     estimates = [v for v in values if isinstance(v, Estimate)]
     marks = {} if said else _marks(estimates)
     scale = _scale(column, values)
     if column.kind == "time":
         values = _moments(values)
-    cells = [_cell(column.kind, value, scale, marks) for value in values]
+    cells = [_cell(column.kind, value, scale, marks) for value in (*sums, *values)]
     if scale is not None and column.kind != "duration":
         _align_points(cells)
+    longest = max(len(cell["text"]) for cell in cells)
+    longest_range = max(len(cell["range"] + cell["mark"]) for cell in cells)
     return {
+        "key": column.key,
         "label": column.label,
+        "kind": column.kind,
         "unit": _unit(column, scale),
         "method": next(iter(marks)) if len(marks) == 1 else "",
         "right": column.kind in RIGHT,
-        "ranged": any(cell["range"] or cell["mark"] for cell in cells),
-        "weight": 0 if column.kind != "text" else min(max(len(cell["text"]) for cell in cells), 28) + 4,
+        "weight": 0 if column.kind != "text" else min(longest, 28) + 4,
+        "longest": longest,
+        "longest_range": longest_range,
+        "ranged": longest_range > 0,
         "cells": cells,
         "notes": _column_notes(estimates, marks),
     }
@@ -135,14 +143,15 @@ class Scale(NamedTuple):
     def text(self, value: float | None) -> str:
         if self.written == "$":
             return fmt.money(value)
-        if self.counts and value is not None:
-            return f"{value:,.0f}"
+        if self.counts:
+            return fmt.count(value)
         return fmt.number(None if value is None else value / self.size)
 
 
 def _scale(column: Column, values: Sequence[Any]) -> Scale | None:
     """One scale for the column, from its largest value; None when its rows have different units or no numbers."""
-    units = {value.unit for value in values if isinstance(value, Estimate)} or {column.unit or ""}
+    told = {value.unit for value in values if isinstance(value, Estimate) and column.unit != "%"}
+    units = told or {column.unit or ""}
     if column.kind not in RIGHT or len(units) > 1:
         return None
     mids = [value.mid if isinstance(value, Estimate) else value for value in values]
@@ -162,6 +171,8 @@ def _unit(column: Column, scale: Scale | None) -> str:
 
 
 def _cell(kind: str, value: Any, scale: Scale | None, marks: Mapping[str, str]) -> dict[str, str]:
+    if value == "":
+        return {"text": "", "range": "", "mark": "", "pad": ""}
     if isinstance(value, Estimate):
         text, span = (fmt.mid_of(value), fmt.span_of(value)) if scale is None else _in_column(value, scale)
         return {"text": text, "range": span, "mark": marks.get(value.method, ""), "pad": ""}
@@ -180,6 +191,8 @@ def _text(kind: str, value: Any, scale: Scale | None) -> str:
         return fmt.duration(value)
     if kind in ("number", "estimate") and scale is not None:
         return scale.text(value)
+    if kind == "id":
+        return fmt.short_id(str(value))
     return str(value)[:RUN_ID_CHARS] if kind == "run" else str(value)
 
 

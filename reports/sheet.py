@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from joulebook.accounting.estimates import Estimate
 from joulebook.reports import format as fmt
-from joulebook.reports.view import Column, View
+from joulebook.reports.view import METHOD_COLUMNS, Column, View
 
 RUN_ID_CHARS = 13  # the part of a run id that holds its time, enough to tell runs apart
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -39,7 +39,7 @@ class SheetColumn:
 
 def screen_columns(view: View) -> list[SheetColumn]:
     """The columns of a View's table as they are shown: an estimate with its range beside it."""
-    said = any(column.key == "method" for column in view.columns)
+    said = any(column.key in METHOD_COLUMNS for column in view.columns)
     return [sheet for column in view.columns for sheet in _on_screen(column, _values(view, column), said)]
 
 
@@ -92,6 +92,8 @@ def _on_screen(column: Column, values: tuple[Any, ...], said: bool) -> list[Shee
         return [SheetColumn(column.key, column.label, tuple(v and str(v)[:RUN_ID_CHARS] for v in values))]
     if column.kind in ("number", "estimate"):
         return _amounts(column, values, [] if said else _methods(values))
+    if column.kind == "id":
+        return [SheetColumn(column.key, column.label, tuple(v and fmt.short_id(str(v)) for v in values))]
     return [SheetColumn(column.key, column.label, tuple(None if v is None else str(v) for v in values))]
 
 
@@ -121,7 +123,7 @@ def _in_own_units(column: Column, values: tuple[Any, ...]) -> SheetColumn:
 def _in_one_unit(column: Column, values: tuple[Any, ...], unit: str) -> SheetColumn:
     name, size = _scale(unit, values)
     scaled = tuple(_over(_mid(v), size) for v in values)
-    write = _dollars if unit == "USD" else _count if _are_counts(column, scaled) else fmt.number
+    write = _dollars if unit == "USD" else fmt.count if _are_counts(column, scaled) else fmt.number
     return SheetColumn(column.key, _header(column.label, unit, name), scaled, "number", write, right=True)
 
 
@@ -157,7 +159,8 @@ def _estimate_parts(column: Column, header: str, size: float, values: tuple[Any,
 
 
 def _units(column: Column, values: Sequence[Any]) -> list[str]:
-    return list(dict.fromkeys(v.unit for v in values if isinstance(v, Estimate))) or [column.unit or ""]
+    units = dict.fromkeys(v.unit for v in values if isinstance(v, Estimate) and column.unit != "%")
+    return list(units) or [column.unit or ""]
 
 
 def _methods(values: Sequence[Any]) -> list[str]:
@@ -167,10 +170,6 @@ def _methods(values: Sequence[Any]) -> list[str]:
 def _are_counts(column: Column, values: Sequence[float | None]) -> bool:
     """Whether a column of plain numbers holds whole ones only: those are counted, so all their figures are true."""
     return column.kind == "number" and all(value is None or float(value).is_integer() for value in values)
-
-
-def _count(value: float | None) -> str:
-    return fmt.MISSING if value is None else f"{value:,.0f}"
 
 
 def _mid(value: Any) -> float | None:

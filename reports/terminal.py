@@ -8,19 +8,32 @@ from typing import Any
 from unicodedata import category
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from joulebook.accounting.estimates import Estimate
-from joulebook.reports.format import MISSING, amount, count, duration, mid_of, moment, number, scale_for, span_of
+from joulebook.reports.format import (
+    MISSING,
+    amount,
+    count,
+    duration,
+    mid_of,
+    moment,
+    number,
+    scale_for,
+    short_id,
+    span_of,
+)
 from joulebook.reports.view import Column, View
 
 PIPE_WIDTH = 500  # a pipe has no width of its own; a name must not be cut or folded for it
 NARROW = 132
-LESS_NEEDED = ("host", "water_l", "cost_usd", "factor_id", "unit")
+LESS_NEEDED = ("host", "water_l", "cost_usd", "factor_id", "factor_ids", "sensor", "idle_energy_j")
+PADDING, LEAST_NAME = 3, 8  # characters between two columns, and of a column of names
 MOST_ROWS = {"power": 0, "spans": 25, "about": 50}
-_STYLES = {"failed": "red", "lost": "red", "running": "yellow", "fail": "red", "warn": "yellow"}
+_STYLES = {"failed": "red", "lost": "red", "running": "yellow", "fail": "red", "warn": "yellow", "impossible": "red"}
 
 
 class _Pipe(Console):
@@ -39,11 +52,13 @@ def literal(text: object) -> str:
 
 
 def draw(view: View, out: Console | None = None) -> None:
-    """A View: title, sentence, tiles, table, parts, notes."""
+    """A View: title, sentence, alerts, tiles, table, parts, notes."""
     out = out or console()
     out.print(Text(literal(view.title), "bold"), Text(literal(view.subtitle), "dim"))
     if view.sentence:
         out.print(Text(literal(view.sentence)))
+    for alert in view.alerts:
+        out.print(Text(literal(alert), "red"))
     if view.tiles:
         out.print(_tiles(view))
     if view.columns and view.rows:
@@ -71,30 +86,72 @@ def _tiles(view: View) -> Table:
 
 
 def _draw_table(view: View, out: Console) -> None:
-    columns = [column for column in view.columns if out.width >= NARROW or column.key not in LESS_NEEDED]
-    most = MOST_ROWS.get(view.key)
-    rows = list(view.rows)[:most]
+    columns = view.columns if out.width >= NARROW else [c for c in view.columns if c.key not in _left_out(view.columns)]
+    rows = list(view.rows)[: MOST_ROWS.get(view.key)]
     named = any(column.label for column in columns)
     table = Table(box=box.SIMPLE_HEAD if named else None, pad_edge=False, header_style="dim", show_header=named)
-    scales = {column.key: _scale(column, rows) for column in columns}
-    for column in columns:
-        scale = scales[column.key]
-        unit = f", {scale[0]}" if scale and scale[0] else ""
+    written = [_written(column, view.totals, rows) for column in columns]
+    widths = _widths(columns, written, out.width)
+    for column, (header, _), width in zip(columns, written, widths, strict=True):
         right = column.kind in ("number", "estimate", "duration")
-        table.add_column(column.label + unit, justify="right" if right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(_cell(column, row.get(column.key), scales[column.key]) for column in columns))
+        table.add_column(header, justify="right" if right else "left", overflow="fold", width=width)
+    for index, cells in enumerate(zip(*(cells for _, cells in written), strict=True), 1):
+        is_total = index <= len(view.totals)
+        table.add_row(*cells, style="bold" if is_total else None, end_section=index == len(view.totals))
     out.print(table)
     if len(rows) < len(view.rows):
         out.print(Text(f"{len(view.rows) - len(rows):,} more rows: --json has them all", "dim"))
 
 
-def _scale(column: Column, rows: Sequence[Mapping[str, Any]]) -> tuple[str, float] | None:
-    """One written unit for a whole column of estimates, or None where each row has its own."""
-    if column.kind != "estimate" or column.unit is None:
+def _left_out(columns: Sequence[Column]) -> tuple[str, ...]:
+    """The columns that a narrow terminal has no room for; that of units, too, where each amount says its own."""
+    said = any(column.kind == "estimate" and column.unit is None for column in columns)
+    return (*LESS_NEEDED, "unit") if said else LESS_NEEDED
+
+
+def _written(
+    column: Column, totals: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]]
+) -> tuple[str, list[Text]]:
+    """The header of a column, and its cells."""
+    scale = _scale(column, [row.get(column.key) for row in rows])
+    unit = f", {scale[0]}" if scale and scale[0] else ""
+    sums = [_cell(column, row[column.key], scale) if column.key in row else Text() for row in totals]
+    return column.label + unit, [*sums, *(_cell(column, row.get(column.key), scale) for row in rows)]
+
+
+def _widths(columns: Sequence[Column], written: Sequence[tuple[str, list[Text]]], room: int) -> list[int] | list[None]:
+    """How wide each column is, so that no number breaks; rich decides where all have room, or not even that is so."""
+    least = [_least_width(column, *told) for column, told in zip(columns, written, strict=True)]
+    natural = [max(cell_len(header), *map(_full_width, cells)) for header, cells in written]
+    rest = room + 1 - sum(least) - PADDING * len(least)
+    if rest < 0 or sum(natural) <= sum(least) + rest:
+        return [None] * len(columns)
+    for index in sorted(range(len(columns)), key=lambda index: natural[index] - least[index]):
+        more = min(rest, max(0, natural[index] - least[index]))
+        least[index] += more
+        rest -= more
+    return least
+
+
+def _full_width(cell: Text) -> int:
+    """Without why a value is missing: that may take more lines."""
+    return len(MISSING) if cell.plain.startswith(MISSING) else cell.cell_len
+
+
+def _least_width(column: Column, header: str, cells: Sequence[Text]) -> int:
+    """How narrow a column may become: a name may be broken anywhere, an estimate before its range, others not."""
+    if column.kind in ("text", "id"):
+        return LEAST_NAME
+    pieces = [cell.plain.split(" ") if column.kind == "estimate" else [cell.plain] for cell in cells]
+    return max(cell_len(piece) for piece in [*header.split(), *(text for cell in pieces for text in cell)])
+
+
+def _scale(column: Column, values: Sequence[Any]) -> tuple[str, float] | None:
+    """One written unit for a whole column, or None where each cell has its own, or none."""
+    if column.unit is None or column.kind not in ("estimate", "number"):
         return None
-    mids = [row[column.key].mid for row in rows if row.get(column.key) and row[column.key].known]
-    return scale_for(column.unit, max(mids, default=None))
+    mids = [value.mid if isinstance(value, Estimate) else value for value in values]
+    return scale_for(column.unit, max((mid for mid in mids if mid is not None), default=None))
 
 
 def _cell(column: Column, value: Any, scale: tuple[str, float] | None) -> Text:
@@ -107,7 +164,9 @@ def _cell(column: Column, value: Any, scale: tuple[str, float] | None) -> Text:
     if column.kind == "duration":
         return Text(duration(value))
     if column.kind == "number":
-        return Text(count(value))
+        return Text(count(value) if scale is None else number(value / scale[1]))
+    if column.kind == "id":
+        value = short_id(value)
     return Text(literal(value), _STYLES.get(str(value), ""))
 
 

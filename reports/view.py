@@ -5,8 +5,9 @@ A View holds plain values: text, numbers, datetimes (UTC), `Estimate`s. Units ar
 
     View
     ├── tiles     a few headline estimates
-    ├── columns, rows   a table
+    ├── columns, rows   a table, above it the sums of some of its rows (`totals`)
     ├── figure    a chart of the same numbers, with its finding in words (`alt`)
+    ├── alerts    what is wrong with these numbers, to be seen before them
     ├── parts     smaller Views, laid out by `width`
     ├── notes     what the reader must know to read it right
     └── factors   the factors behind its numbers
@@ -21,12 +22,18 @@ from typing import Any, Literal
 
 from joulebook.accounting.estimates import Estimate
 
-Kind = Literal["text", "time", "duration", "number", "estimate", "state", "run"]
+# An `id` is text whose UUIDs are short where people read, and in full in exports.
+Kind = Literal["text", "time", "duration", "number", "estimate", "state", "run", "id"]
+
+METHOD_COLUMNS = ("method", "tier")  # keys of columns: where a table has one, its estimates need not say their method
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table. `unit` is canonical (J, g, L, USD, s, …); the drawer picks what fits the reader."""
+    """One column of a table. `unit` is canonical (J, g, L, USD, s, …); the drawer picks what fits the reader.
+
+    The unit % is for values that are shares of 1, whatever unit they have themselves.
+    """
 
     key: str
     label: str
@@ -106,3 +113,5 @@ class View:
     factors: tuple[FactorUse, ...] = ()
     empty: str = ""
     width: Literal["full", "two-thirds", "third", "half"] = "full"
+    totals: tuple[Mapping[str, Any], ...] = ()  # drawn, never exported: or a reader of the file would count twice
+    alerts: tuple[str, ...] = ()

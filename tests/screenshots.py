@@ -154,7 +154,7 @@ def _fit(page: Page) -> None:
     """Make the window as high as the page, which scrolls inside an element of its own."""
     width = page.viewport_size["width"]
     height = page.evaluate("() => document.querySelector('.stMain').scrollHeight")
-    page.set_viewport_size({"width": width, "height": max(900, min(height, 4000))})
+    page.set_viewport_size({"width": width, "height": max(900, min(height, 8000))})
     page.wait_for_timeout(700)
 
 

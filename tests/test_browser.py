@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import stand_in
 from screenshots import APP, CHROMIUM, Seen, browsing, open_first_run, serving, settle
+from twin.gpu import Gpu, Node
+from twin.powercap import INTEL_SERVER, feeding
+from twin.wave import Wave
 
 pytestmark = [
     pytest.mark.browser,
@@ -38,6 +44,29 @@ def page(seen):
     with browsing("light", seen) as opened:
         opened.on("dialog", lambda dialog: seen.errors.append(f"a script ran: {dialog.message}"))
         yield opened
+
+
+JOB = """
+import time
+from joulebook import track
+with track("eight GPUs") as run:
+    run.flops(1e15, coverage=0.97)
+    run.flops(1e21, kind="hardware")
+    time.sleep(1.2)
+"""
+
+
+@pytest.fixture(scope="module")
+def eight_gpus(tmp_path_factory):
+    """The app on the run of a job that saw the twin's eight GPUs, two packages and their memory."""
+    folder = tmp_path_factory.mktemp("eight")
+    node = Node(tuple(Gpu(Wave(100, 400 + 10 * n)) for n in range(8)))
+    places = {"JOULEBOOK_HOME": str(folder / "home"), "JOULEBOOK_SYSFS_ROOT": str(folder / "sys")}
+    with feeding(folder / "sys", INTEL_SERVER):
+        environment = os.environ | places | node.install(folder / "gpus")
+        subprocess.run([sys.executable, "-c", JOB], env=environment, check=True)
+    with serving(APP, JOULEBOOK_HOME=str(folder / "home")) as url:
+        yield url
 
 
 def go(page, url: str) -> None:
@@ -149,6 +178,53 @@ def test_a_filter_leads_from_a_run_to_the_list(page, address):
     page.wait_for_url("**/runs?project=search")
 
 
+# Devices.
+
+
+def open_devices(page, url: str):
+    """The card of the devices of the first run."""
+    go(page, f"{url}/runs")
+    open_first_run(page)
+    settle(page)
+    return page.locator(".st-key-card-devices")
+
+
+def test_eight_gpus_stand_in_a_table_with_their_sum_above_them(page, eight_gpus):
+    card = open_devices(page, eight_gpus)
+    rows = [row.locator("td").all_inner_texts() for row in card.locator("tbody tr").all()]
+    names = [row[0] for row in rows]
+    assert names[:3] == ["8 × H100 80GB HBM3", "2 × CPU", "2 × DRAM"]
+    assert names[3:11] == [f"GPU-5d5ba0{0xD6 + n:02x}" for n in range(8)]
+    assert names[11:] == ["CPU 0", "CPU 1", "DRAM 0", "DRAM 1"]
+    assert [row[1] for row in rows[3:11]] == ["measured"] * 8
+    assert card.locator("tbody tr.total").count() == 3
+    headers = card.locator("th").all_inner_texts()
+    assert [text.partition(",")[0] for text in headers] == [
+        "Device", "Evidence", "This run", "Whole device", "Share", "Of it idle", "Sensor"]  # fmt: skip
+
+
+def test_what_is_impossible_stands_out_in_both_themes(page, eight_gpus):
+    for scheme, red in (("light", "rgb(179, 38, 30)"), ("dark", "rgb(255, 180, 168)")):
+        page.emulate_media(color_scheme=scheme)
+        open_devices(page, eight_gpus)
+        alert = page.get_by_role("alert").filter(has_text="Impossible: 1.00")
+        assert alert.evaluate("e => getComputedStyle(e).color") == red
+        assert page.locator(".st-key-card-flops .jb-badge.bad").inner_text() == "impossible"
+        assert page.evaluate(FAINT) == [], scheme
+
+
+def test_on_a_phone_each_device_is_a_few_lines_and_nothing_is_cut(seen, eight_gpus):
+    with browsing("phone", seen) as page:
+        card = open_devices(page, eight_gpus)
+        assert card.locator("thead").evaluate("e => getComputedStyle(e).position") == "absolute"  # for ears only
+        gpu = card.locator("tbody tr").nth(3)
+        tops = [round(cell.bounding_box()["y"]) for cell in gpu.locator("td:visible").all()]
+        assert len(tops) == 6  # the sensor's id is left out
+        assert len(set(tops)) <= 4
+        assert page.evaluate(CUT) == []
+        assert page.evaluate("() => document.querySelector('.stMain').scrollWidth") <= 420
+
+
 # Downloads.
 
 
@@ -228,7 +304,7 @@ FAINT = """() => {
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const contrast = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-  return [...document.querySelectorAll('.jb h1, .jb h2, .jb p, .jb li, .jb span, .jb summary')]
+  return [...document.querySelectorAll('.jb h1, .jb h2, .jb p, .jb li, .jb span, .jb td, .jb th, .jb summary')]
     .filter(e => contrast(light(getComputedStyle(e).color), light(page)) < 4.5).map(e => e.outerHTML);
 }"""
 

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 import tomllib
+from dataclasses import replace
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
@@ -16,11 +17,32 @@ import stand_in
 from handmade import HandmadeJournal
 from streamlit.testing.v1 import AppTest
 
-from joulebook.reports import dashboard, draw
+from joulebook.accounting.estimates import Estimate, unknown
+from joulebook.reports import dashboard, draw, markup
 from joulebook.reports import format as fmt
-from joulebook.reports.view import View
+from joulebook.reports.view import Column, View
 
 ROOT = Path(__file__).parents[1]
+DEVICES = View(
+    "devices",
+    "Devices",
+    columns=(
+        Column("sensor", "Sensor", "id"),
+        Column("tier", "Evidence", "state"),
+        Column("energy", "Energy", "estimate", "J"),
+        Column("share", "Share", "number", "%"),
+    ),
+    rows=(
+        {
+            "sensor": "GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77",
+            "tier": "impossible",
+            "energy": Estimate(3600, 4940, 7200, "J", "measured"),
+            "share": 0.9,
+        },
+    ),
+    totals=({"sensor": "2 × GPU", "tier": "measured, integrated"},),
+    alerts=("1 < 2",),
+)
 RUN_ID = "019ab003-aaaa-7bbb-8ccc-000000000000"  # its name and its project are hostile
 
 
@@ -57,7 +79,7 @@ def started(**address: str) -> AppTest:
     return at
 
 
-def markup(at: AppTest) -> str:
+def html_of(at: AppTest) -> str:
     return "\n".join(element.proto.body for element in at.get("html"))
 
 
@@ -69,7 +91,7 @@ def button(at: AppTest, label: str):
 
 
 def test_the_overview_says_its_sentence_above_four_tiles_with_range_and_evidence(app):
-    page = markup(app())
+    page = html_of(app())
     assert page.index("Your runs used 48.3 kWh") < page.index("jb-tiles")
     # 48.3 kWh from 0.85 times to 1.2 times; 48.3 × 0.24 = 11.59 dollars
     for text in (
@@ -85,7 +107,7 @@ def test_the_overview_says_its_sentence_above_four_tiles_with_range_and_evidence
 
 
 def test_what_is_unknown_is_a_dash_with_its_reason(app):
-    page = markup(app())
+    page = html_of(app())
     assert '<span class="value">–</span><span class="jb-badge unknown">unknown</span>' in page
     assert "no WUE for this site" in page
 
@@ -114,6 +136,29 @@ def test_the_factors_say_source_and_link_only_to_web_pages(app):
     assert factors["Source page"].isna().iloc[2]  # it was a script
 
 
+def test_a_short_table_is_text_with_its_evidence_as_badges():
+    table = markup.sheet(DEVICES)
+    # 4.94 kJ = 1.37 Wh from 3.6 kJ = 1 Wh to 7.2 kJ = 2 Wh; 0.9 of it is written as a share of 1
+    assert '<th role="columnheader" class="right">Energy, Wh</th>' in table
+    assert '1.37<span class="of" style="--jb-chars: 9">1.00–2.00</span>' in table
+    assert '<td role="cell" class="right" data-label="Share, %">90.0</td>' in table
+    assert (
+        '<span class="jb-badge measured">measured</span> <span class="jb-badge integrated">integrated</span>' in table
+    )
+    assert '<span class="jb-badge bad">impossible</span>' in table
+    assert table.index('class="total last"') < table.index("GPU-5d5ba0d6<")
+    assert "9e3d8d2b8a77" not in table
+
+
+def test_what_is_wrong_is_told_before_the_numbers():
+    assert markup.alerts(DEVICES) == '<p class="jb-alert" role="alert">1 &lt; 2</p>'
+
+
+def test_why_a_value_is_missing_stands_under_its_table():
+    view = replace(DEVICES, rows=({"energy": unknown("J", "no counter <b>")},), totals=())
+    assert markup.sheet(view).endswith("<ul><li>Energy: not known in 1 row (no counter &lt;b&gt;).</li></ul>")
+
+
 def test_parts_stand_beside_each_other_while_they_fill_a_row():
     widths = ("two-thirds", "third", "half", "half", "third", "third", "third", "half", "full", "third")
     parts = [View(str(n), "", width=width) for n, width in enumerate(widths)]
@@ -126,18 +171,18 @@ def test_parts_stand_beside_each_other_while_they_fill_a_row():
 @pytest.mark.parametrize("name", [stand_in.HOSTILE, stand_in.MARKDOWN])
 def test_a_hostile_name_is_text_everywhere(app, name):
     at = app(project=name)
-    page = markup(at)
+    page = html_of(at)
     assert escape(f"all time · location-based · {name}").partition(" · ")[2] in page
     assert "<script" not in page
     assert not at.markdown
-    assert name in list(at.dataframe[1].value["project"])
+    assert f'<td role="cell" class="long" data-label="Project">{escape(name)}</td>' in page
     specs = "".join(chart.proto.spec for chart in at.get("plotly_chart"))
     assert "<script" not in specs
     assert "<b>" not in specs
 
 
 def test_the_heading_of_a_run_is_its_name_literally(app):
-    page = markup(app(run=RUN_ID))
+    page = html_of(app(run=RUN_ID))
     assert f"<h1>{escape(stand_in.HOSTILE)}</h1>" in page
     assert "<script" not in page
 
@@ -157,24 +202,24 @@ def test_the_period_is_whole_days_in_utc_and_today_is_its_last(app):
 
 def test_the_address_sets_the_filters(app):
     at = app(period="all", project="forecast")
-    assert "All time · location-based · forecast" in markup(at)
+    assert "All time · location-based · forecast" in html_of(at)
 
 
 def test_a_filter_changes_the_numbers(app):
     at = app()
     at.selectbox(key="project").select("search").run()
-    assert "16.1\u00a0kWh" in markup(at)  # a third of 48.3
+    assert "16.1\u00a0kWh" in html_of(at)  # a third of 48.3
 
 
 def test_reset_brings_back_thirty_days_and_all_projects(app):
     at = app(period="7d", project="search")
     button(at, "Reset").click().run()
     assert at.session_state["period"] == "30d"
-    assert "all projects" in markup(at)
+    assert "all projects" in html_of(at)
 
 
 def test_the_sidebar_says_how_fresh_the_data_is(app):
-    assert "Data through 23 Nov 2026 18:04 UTC · factors 3f2a9c1b" in markup(app())
+    assert "Data through 23 Nov 2026 18:04 UTC · factors 3f2a9c1b" in html_of(app())
 
 
 def test_new_events_are_folded_in_with_each_page(app, ingests, home):
@@ -193,26 +238,26 @@ def test_the_environment_can_keep_the_app_from_folding_in(app, ingests, monkeypa
 
 def test_a_run_covers_the_page_and_back_uncovers_it(app):
     at = app(run=RUN_ID)
-    assert "No such run" not in markup(at)
-    assert "Your runs used" not in markup(at)
+    assert "No such run" not in html_of(at)
+    assert "Your runs used" not in html_of(at)
     button(at, "Back to overview").click().run()
-    assert "Your runs used" in markup(at)
+    assert "Your runs used" in html_of(at)
 
 
 def test_a_filter_leaves_the_run(app):
     at = app(run=RUN_ID)
     at.selectbox(key="project").select("search").run()
-    assert "16.1\u00a0kWh" in markup(at)  # the overview of that project
+    assert "16.1\u00a0kWh" in html_of(at)  # the overview of that project
 
 
 def test_the_page_below_can_be_reached_in_the_menu(app):
     at = app(run=RUN_ID)
     button(at, "Overview").click().run()
-    assert "Your runs used" in markup(at)
+    assert "Your runs used" in html_of(at)
 
 
 def test_a_wrong_run_is_said_in_a_sentence(app):
-    page = markup(app(run="<b>nope"))
+    page = html_of(app(run="<b>nope"))
     assert "There is no run &lt;b&gt;nope in this ledger." in page
 
 
@@ -221,7 +266,7 @@ def test_a_wrong_run_is_said_in_a_sentence(app):
 
 def test_an_empty_ledger_says_what_to_do(app):
     at = app("empty")
-    assert "No run was recorded in this period." in markup(at)
+    assert "No run was recorded in this period." in html_of(at)
     assert "with track(" in at.code[0].value
     button(at, "Show everything").click().run()
     assert at.session_state["period"] == "all"
@@ -229,11 +274,11 @@ def test_an_empty_ledger_says_what_to_do(app):
 
 
 def test_a_busy_ledger_is_no_error(app):
-    assert "The ledger is being written" in markup(app("busy"))
+    assert "The ledger is being written" in html_of(app("busy"))
 
 
 def test_an_error_is_shown_plainly_and_literally(app):
-    page = markup(app("broken"))
+    page = html_of(app("broken"))
     assert "This cannot be shown" in page
     assert escape(f"the site file says {stand_in.HOSTILE}") in page
 
@@ -286,8 +331,8 @@ def test_an_installed_app_has_the_options_of_the_checkout():
 
 def test_an_empty_home_opens(home):
     at = started()
-    assert "jb-none" in markup(at)
-    assert "No data yet" in markup(at)
+    assert "jb-none" in html_of(at)
+    assert "No data yet" in html_of(at)
 
 
 def test_a_real_run_is_shown_with_the_numbers_of_its_view(home):
@@ -302,11 +347,11 @@ def test_a_real_run_is_shown_with_the_numbers_of_its_view(home):
     ingest(home)
     ledger = open_ledger(home)
     view = run(ledger, find_run(ledger, "last"))
-    page = markup(started(period="all", run=span))
+    page = html_of(started(period="all", run=span))
     assert f"<h1>{escape(stand_in.HOSTILE)}</h1>" in page
     assert [fmt.mid_of(tile.value).replace(fmt.THIN, "\u00a0") in page for tile in view.tiles] == [True] * 4
 
 
 def test_the_page_itself_never_opens_the_database():
-    for module in (dashboard, draw):
+    for module in (dashboard, draw, markup):
         assert "duckdb" not in Path(module.__file__).read_text()

@@ -10,7 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from joulebook.accounting.estimates import Estimate, exactly, unknown
-from joulebook.reports.format import amount, day, duration, mid_of, moment, money, number, scale_for, span_of
+from joulebook.reports.format import (
+    amount,
+    count,
+    day,
+    duration,
+    mid_of,
+    moment,
+    money,
+    number,
+    scale_for,
+    short_id,
+    span_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,6 +40,10 @@ from joulebook.reports.format import amount, day, duration, mid_of, moment, mone
         (999.6, "1,000"),
         (1234, "1,230"),
         (1_234_567, "1,230,000"),
+        (9.994e14, "999,000,000,000,000"),
+        (6.3369e17, "6.34 × 10¹⁷"),
+        (9.996e17, "1.00 × 10¹⁸"),
+        (-3.14e23, "-3.14 × 10²³"),
         (0.0012345, "0.00123"),
         (0.00099996, "0.00100"),
         (-3.14159, "-3.14"),
@@ -37,7 +53,7 @@ def test_three_significant_figures(value: float | None, written: str) -> None:
     assert number(value) == written
 
 
-@given(st.floats(1e-9, 1e15))
+@given(st.floats(1e-9, 9e14))
 @settings(deadline=None)
 def test_what_is_written_is_within_half_a_figure(value: float) -> None:
     """Three figures: the error is at most half of the third, 0.5 % of a number that begins with 1."""
@@ -70,6 +86,8 @@ def test_what_is_written_is_within_half_a_figure(value: float) -> None:
         (3.4e9, "FLOP/J", "3.40 GFLOP/J"),
         (512.0, "byte", "512 byte"),
         (80e9, "byte", "80.0 GB"),
+        (0.4042, "%", "40.4 %"),
+        (0.0, "%", "0 %"),
         (None, "g", "–"),
     ],
 )
@@ -141,3 +159,20 @@ def test_times() -> None:
     when = datetime(2026, 3, 5, 8, 4, 59, tzinfo=UTC)
     assert (moment(when), day(when)) == ("2026-03-05 08:04", "5 Mar 2026")
     assert (moment(None), day(None)) == ("–", "–")
+
+
+def test_counts_keep_their_figures_while_people_can_read_them() -> None:
+    assert [count(18_204), count(800e12), count(633.6e15)] == ["18,204", "800,000,000,000,000", "6.34 × 10¹⁷"]
+
+
+@pytest.mark.parametrize(
+    ("text", "short"),
+    [
+        ("nvml:GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77:instant", "nvml:GPU-5d5ba0d6:instant"),
+        ("MIG-AAAA1111-0000-0000-0000-000000000001", "MIG-AAAA1111"),
+        ("powercap:package-0", "powercap:package-0"),
+        ("0000:03:00.0", "0000:03:00.0"),
+    ],
+)
+def test_a_uuid_is_cut_to_its_first_part(text: str, short: str) -> None:
+    assert short_id(text) == short

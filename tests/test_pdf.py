@@ -403,6 +403,32 @@ def test_a_column_has_one_unit_from_its_largest_value() -> None:
     assert texts(data, 0, "range") == ["", "0.00500–0.0150"]
 
 
+def test_totals_stand_above_the_rows_and_leave_the_unit_to_them() -> None:
+    """2 × 1.8 MJ = 3.6 MJ = 1000 Wh in the unit of the rows, which are 500 Wh each."""
+    energy = Column("e", "Energy", "estimate", "J")
+    rows = tuple({"n": name, "e": exactly(1.8e6, "J", "measured")} for name in "ab")
+    totals = ({"e": exactly(3.6e6, "J", "measured")},)
+    data = table_data(View("v", "V", columns=(Column("n", "Name"), energy), rows=rows, totals=totals), 1.0)
+    assert (data["totals"], texts(data, 0), texts(data, 1)) == (1, ["", "a", "b"], ["1,000", "500", "500"])
+    assert data["columns"][1]["unit"] == "Wh"
+
+
+def test_shares_of_one_are_written_in_percent() -> None:
+    columns = (Column("s", "Share", "number", "%"), Column("mfu", "MFU", "estimate", "%"))
+    data = table(columns, {"s": 0.4286, "mfu": exactly(0.404, "1", "declared")})
+    assert [column["unit"] for column in data["columns"]] == ["%", "%"]
+    assert [texts(data, index) for index in range(2)] == [["42.9"], ["40.4"]]
+
+
+def test_what_is_wrong_and_sums_are_printed(tmp_path: Path) -> None:
+    rows = tuple({"id": f"GPU-5d5ba0d{n}-d33d-2b2c-524d-9e3d8d2b8a77", "state": "impossible"} for n in range(8))
+    columns = (Column("id", "Device", "id"), Column("state", "State", "state"))
+    devices = View("d", "D", columns=columns, rows=rows, totals=({"id": "8 × H100"},), alerts=("Impossible: #1 [x]",))
+    text = text_of(compiled(View("v", "V", parts=(devices,))), tmp_path / "a.pdf")
+    assert text.index("Impossible:#1[x]") < text.index("8×H100") < text.index("GPU-5d5ba0d0")
+    assert "9e3d8d2b8a77" not in text
+
+
 def test_small_sums_of_money_share_a_small_unit() -> None:
     cost = Column("c", "Cost", "estimate", "USD")
     small = table((cost,), {"c": exactly(0.0005, "USD", "declared")}, {"c": exactly(0.000125, "USD", "declared")})

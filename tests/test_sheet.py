@@ -125,3 +125,30 @@ def test_text_that_a_spreadsheet_would_run_is_made_harmless(start):
 def test_a_comment_stays_one_cell_of_one_line():
     text = csv_text(VIEW, [("project", "a,=cmd()\nb,=cmd()")])
     assert next(csv.reader(io.StringIO(text))) == ["# project: a,=cmd() b,=cmd()"]
+
+
+GPU = "GPU-5d5ba0d6-d33d-2b2c-524d-9e3d8d2b8a77"
+SHARES = View(
+    "v",
+    "V",
+    columns=(
+        Column("sensor", "Sensor", "id"),
+        Column("share", "Share", "number", "%"),
+        Column("mfu", "MFU", "estimate", "%"),
+    ),
+    rows=({"sensor": GPU, "share": 0.4286, "mfu": exactly(0.404, "1", "declared")},),
+    totals=({"sensor": "all", "share": 1.0},),
+)
+
+
+def test_shares_of_one_are_written_in_percent_whatever_their_unit():
+    _, share, mfu = screen_columns(SHARES)
+    assert (share.header, share.write(share.values[0])) == ("Share, %", "42.9")
+    assert (mfu.header, mfu.write(mfu.values[0])) == ("MFU, % (declared)", "40.4")
+
+
+def test_an_id_is_short_on_the_screen_and_whole_in_the_file_and_totals_are_not_in_it():
+    assert screen_columns(SHARES)[0].values == ("GPU-5d5ba0d6",)
+    header, *rows = csv.reader(io.StringIO(csv_text(SHARES)))
+    assert header[:2] == ["Sensor", "Share (%)"]
+    assert [row[:2] for row in rows] == [[GPU, "42.86"]]

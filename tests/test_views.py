@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from handmade import START_NS, HandmadeJournal
+from simulated import Device, Job, Node, Process, Steady, node_cpu
 
 from joulebook.accounting import assess
 from joulebook.accounting.errors import InputError, NotFound, SiteError
@@ -22,9 +23,12 @@ from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.factors import FactorSet, load
 from joulebook.accounting.ledger import Ledger, ingest, open_ledger
 from joulebook.accounting.site import Site, write_site
-from joulebook.reports import views
+from joulebook.collectors.sensors import Sensor
+from joulebook.reports import as_json, views
 from joulebook.reports.view import View
 from joulebook.reports.views import period_of
+from joulebook.reports.views.common import evidence
+from joulebook.reports.views.devices import odd_notes
 
 HERE = Site(
     "FR", None, None, pue=(1, 1.5, 2), wue_l_per_kwh=(0, 0.5, 1), price_usd_per_kwh=(0.1, 0.2, 0.4),
@@ -124,8 +128,25 @@ def test_the_energy_rests_on_its_methods_in_shares(home: Path) -> None:
     journal.end(60, run, counters={"cpu_time": WH_CPU_S})
     journal.write()
     view = views.overview(told(home), period_of())
-    assert view.tiles[0].caption == "75 % modelled, 25 % declared"
+    assert plain(view.tiles[0].caption) == "75 % modelled, 25 % declared"
     assert view.tiles[0].value.method == "declared"
+    assert plain(view.sentence).startswith("1 run used 1.33 Wh (75 % modelled, the rest declared; 0.833–2.33 Wh)")
+    assert plain(views.run(told(home), run).sentence).startswith(
+        "Took 1 min 00 s, used 1.33 Wh (75 % modelled, the rest declared; 0.833–2.33 Wh)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("energies_j", "said"),
+    [
+        ({"measured": 5.0}, ["100 % measured"]),
+        ({"attributed": 30.0, "measured": 70.0}, ["70 % measured", "30 % attributed"]),
+        ({"measured": 999.0, "modelled": 1.0}, ["over 99 % measured", "under 1 % modelled"]),  # neither is 100 or 0
+        ({"measured": 0.0}, []),
+    ],
+)
+def test_a_part_that_is_there_is_never_told_as_nothing(energies_j: dict[str, float], said: list[str]) -> None:
+    assert [plain(text) for text in evidence(energies_j)] == said
 
 
 @pytest.mark.parametrize(
@@ -588,6 +609,146 @@ def test_a_failed_and_a_lost_run_say_so_first(home: Path) -> None:
     view = views.run(ledger, lost)
     assert plain(view.sentence).startswith("Ended without a word, last heard of after 30.0 s, used 33.3 mWh")
     assert [row["reason"] for row in part(view, "gaps").rows] == ["ended without a word"]
+
+
+# Devices and computation ------------------------------------------------------------------------------------------
+
+UUID = "-d33d-2b2c-524d-9e3d8d2b8a77"
+GPU = Sensor("", "", "mJ", "measured", "nvml", "NVIDIA H100 80GB HBM3", max_w=700.0, share_by="reservation")
+PACKAGE = Sensor("powercap:package-0", "cpu:0", "uJ", "measured", "energy_uj", max_w=400.0)
+
+
+def gpu(digits: str, watts: float, **fields: Any) -> Device:
+    uuid = f"GPU-{digits}{UUID}"
+    return Device(GPU._replace(sensor=f"nvml:{uuid}", device=f"gpu:{uuid}", **fields), Steady(watts))
+
+
+def on_node(home: Path, *devices: Device, others_cpus: float = 0.0, **usage: float) -> View:
+    """100 s of a run with one busy CPU on these devices, beside others that keep some CPUs busy too."""
+    process = Process((Job(10, 110),), cpu=Steady(1))
+    cpus = [node_cpu([process], Steady(others_cpus))] if others_cpus else []
+    node = Node(home, [*devices, *cpus])
+    (((ran,),)) = node.write([process])
+    (journal,) = node.journals
+    for kind, flop in usage.items():
+        journal.event("usage", 50, span_id=ran.run_id, run_id=ran.run_id, kind=kind, amount=flop, unit="FLOP",
+                      method="declared")  # fmt: skip
+    journal.write()
+    return views.run(told(home), ran.run_id)
+
+
+def test_devices_of_one_model_have_a_total_and_short_names(home: Path) -> None:
+    """Two H100 of 300 W and 200 W: (300 + 200) W × 100 s = 50 kJ; one of eight busy CPUs is the run's."""
+    view = on_node(home, gpu("9f3a0000", 200), gpu("9f3a1111", 300), Device(PACKAGE, Steady(100)), others_cpus=7)
+    devices = part(view, "devices")
+    (total,) = devices.totals
+    assert (total["label"], total["tier"]) == ("2 × H100 80GB HBM3", "measured")
+    assert total["share"] == pytest.approx(1)
+    assert total["energy_j"].mid == pytest.approx(50_000)
+    assert total["energy_j"].high == pytest.approx(sum(row["energy_j"].high for row in devices.rows[:2]))
+    assert [row["label"] for row in devices.rows] == ["GPU-9f3a0000", "GPU-9f3a1111", "CPU 0"]
+    assert devices.rows[0]["sensor"] == f"nvml:GPU-9f3a0000{UUID}"  # in full for who exports it
+    assert [row["share"] for row in devices.rows] == pytest.approx([1, 1, 1 / 8])
+    assert "The run's share is by CPU time (CPU)." in devices.notes
+    assert devices.notes[0].startswith("Evidence: measured, by a counter of the device; attributed, the run's part")
+
+
+def test_totals_are_not_exported(home: Path) -> None:
+    told_in_json = as_json.run(on_node(home, gpu("9f3a0000", 200), gpu("9f3a1111", 300)))["devices"]
+    assert [row["sensor"].removesuffix(UUID) for row in told_in_json] == [
+        "nvml:GPU-9f3a0000", "nvml:GPU-9f3a1111", "cpu-time"]  # fmt: skip
+
+
+def test_devices_of_several_kinds_of_evidence_say_all_of_them_in_their_total(home: Path) -> None:
+    gauge = {"unit": "mW", "method": "integrated", "window_s": 1.0}
+    (total,) = part(on_node(home, gpu("9f3a0000", 200), gpu("9f3a1111", 300, **gauge)), "devices").totals
+    assert (total["tier"], total["energy_j"].method) == ("measured, integrated", "integrated")
+
+
+@pytest.mark.parametrize(
+    ("fields", "label"),
+    [
+        ({}, "H100 80GB HBM3 · GPU-9f3a0000"),
+        ({"reserved": 3 / 7}, "Part of H100 80GB HBM3 · GPU-9f3a0000"),
+        ({"model": None, "device": "gpu:0"}, "GPU · GPU 0"),
+        ({"device": "dram:model"}, "DRAM"),
+        ({"device": "dram:1"}, "DRAM 1"),
+        ({"device": f"module:GPU-9f3a0000{UUID}", "counted": False}, "Module GPU-9f3a0000 (not counted)"),
+    ],
+)
+def test_a_device_has_a_name_for_people(home: Path, fields: dict[str, Any], label: str) -> None:
+    device = Device(gpu("9f3a0000", 200).sensor._replace(**fields), Steady(200))
+    labels = [row["label"] for row in part(on_node(home, device), "devices").rows]
+    assert label in labels
+    assert "Server, by CPU time" in labels  # nobody saw the CPU
+
+
+def test_what_covers_the_whole_server_can_be_compared(home: Path) -> None:
+    """psys sees all of the server: 150 W × 100 s, not counted; the run's energy is the model's, 100 s × 4 W."""
+    psys = PACKAGE._replace(sensor="powercap:psys", device="platform:0", counted=False, boundary="it")
+    view = on_node(home, Device(psys, Steady(150)))
+    model, compared = part(view, "devices").rows
+    assert (model["energy_j"].mid, compared["energy_j"].mid) == (pytest.approx(400), pytest.approx(15_000))
+    assert compared["label"] == "Platform 0 (not counted)"
+    assert "What is not counted was read for comparison only." in part(view, "devices").notes
+
+
+def test_only_a_known_node_has_columns_for_it(home: Path) -> None:
+    run = job(home, 0)
+    devices = part(views.run(told(home), run), "devices")
+    assert [column.key for column in devices.columns] == ["label", "tier", "energy_j", "sensor"]
+
+
+@pytest.mark.parametrize(
+    ("devices", "begins"),
+    [
+        ((), "No sensor could be read: this energy is modelled from the CPU time"),
+        ((gpu("9f3a0000", 200),), "Where no sensor saw the processor, the server's part is modelled from the CPU time"),
+        (
+            (Device(PACKAGE, Steady(100)), Device(Sensor("memory", "dram:model", "GB", "modelled", ""), Steady(64))),
+            "Where no sensor saw the memory, its energy is modelled from what a run reserved of it",
+        ),
+    ],
+)
+def test_what_is_modelled_is_said_of_that_alone(home: Path, devices: tuple[Device, ...], begins: str) -> None:
+    view = on_node(home, *devices)
+    modelled = [note for note in view.notes if "modelled" in note]
+    assert [note.startswith(begins) for note in modelled] == [True]
+
+
+def test_the_strange_is_told_once_for_all_sensors_and_steps() -> None:
+    """Two GPUs, three steps of 36 J, 72 J and 36 J of width: 144 J = 40 mWh."""
+    steps = [
+        {"sensor": f"nvml:GPU-{digits}{UUID}:instant", "what": "unseen", "low": 36.0, "high": high}
+        for digits, high in (("9f3a0000", 72.0), ("9f3a1111", 108.0), ("9f3a1111", 72.0))
+    ]
+    (note,) = odd_notes(steps)
+    assert plain(note) == (
+        "Power is seen only in part by nvml:GPU-9f3a0000:instant and 1 more: what it did between its readings is "
+        "anything up to its limit. This widens the range by 40.0 mWh."
+    )
+    assert "was reset 2 times: " in odd_notes([{"sensor": "a", "what": "reset", "low": 0, "high": 1}] * 2)[0]
+    assert "was reset: " in odd_notes([{"sensor": "a", "what": "reset", "low": 0, "high": 1}])[0]
+
+
+def test_what_cannot_be_true_is_said_first(home: Path) -> None:
+    """Two H100 do at most 2 × 989.4 TFLOP/s × 100 s = 198 PFLOP: 79.2 are 40 %, 990 cannot be."""
+    view = on_node(home, gpu("9f3a0000", 200), gpu("9f3a1111", 300), model_flop=0.4 * 1.9788e17, hardware_flop=9.9e17)
+    computed = part(view, "flops")
+    assert [(row["kind"], row["verdict"]) for row in computed.rows] == [("hardware", "impossible"), ("model", None)]
+    assert [plain(alert) for alert in computed.alerts] == [
+        "Impossible: 990 PFLOP (hardware) in 1 min 40 s is more than the peak of 2 × H100 SXM5 (bf16, dense) allows."
+    ]
+    assert computed.rows[1]["mfu"].mid == pytest.approx(0.4, rel=1e-3)
+    assert "verdict" in [column.key for column in computed.columns]
+    assert computed.alerts[0] in as_json.run(view)["remarks"]
+
+
+def test_a_plausible_amount_needs_no_verdict(home: Path) -> None:
+    computed = part(on_node(home, gpu("9f3a0000", 200), model_flop=1e15), "flops")
+    assert computed.alerts == ()
+    assert [column.key for column in computed.columns] == [
+        "kind", "amount", "method", "coverage", "flop_per_j", "utilization"]  # fmt: skip
 
 
 # Factors ----------------------------------------------------------------------------------------------------------

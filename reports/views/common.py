@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from joulebook.accounting.assess import KINDS, Assessor, assessor, estimate_of
 from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.factors import load
 from joulebook.accounting.ledger import Ledger
-from joulebook.reports.format import day, mid_of, moment, span_of
+from joulebook.reports.format import THIN, day, mid_of, moment, span_of
 from joulebook.reports.view import Column, FactorUse, Tile
 
 ALL_TIME = datetime(1970, 1, 1, tzinfo=UTC)
@@ -100,13 +100,23 @@ def factor_uses(assess: Assessor, rows: Sequence[Mapping[str, Any]]) -> tuple[Fa
     return tuple(uses.values())
 
 
-def standing_notes(assess: Assessor, methods: Iterable[str]) -> tuple[str, ...]:
-    """What a reader must know about every number of a site."""
+_FROM_CPU_TIME = (
+    "from the CPU time of the job's processes and a power curve, with a wide range. Memory, disks and idle machines "
+    "are inside that range, not apart."
+)
+
+
+def standing_notes(assess: Assessor, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """What a reader must know about every number of a site, and about those of some result rows."""
     notes: list[str] = []
-    if "modelled" in methods:
+    if any(row["cpu_time_s"] is not None for row in rows):
+        if all(row["device_energy_j_mid"] is None for row in rows):
+            notes.append(f"No sensor could be read: this energy is modelled {_FROM_CPU_TIME}")
+        else:
+            notes.append(f"Where no sensor saw the processor, the server's part is modelled {_FROM_CPU_TIME}")
+    if any(row["memory_gb_s"] is not None for row in rows):
         notes.append(
-            "No sensor could be read for part of this energy: it is modelled from the CPU time of the job's processes "
-            "and a power curve, with a wide range. Memory, disks and idle machines are inside that range, not apart."
+            "Where no sensor saw the memory, its energy is modelled from what a run reserved of it, with a wide range."
         )
     if assess.site.region == "WORLD":
         notes.append(
@@ -117,10 +127,31 @@ def standing_notes(assess: Assessor, methods: Iterable[str]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def in_words(estimate: Estimate) -> str:
-    """`3.40 Wh (modelled, 1.1–9.0 Wh)`."""
-    spread = span_of(estimate)
-    return f"{mid_of(estimate)} ({estimate.method}{', ' + spread if spread else ''})"
+def evidence(energies_j: Mapping[str, float]) -> list[str]:
+    """How much of some energy rests on which method, the most first: `["81 % measured", "19 % modelled"]`."""
+    whole = sum(energies_j.values())
+    ordered = sorted(energies_j, key=lambda method: -energies_j[method])
+    return [f"{_percent(energies_j[method] / whole)} {method}" for method in ordered] if whole else []
+
+
+def _percent(share: float) -> str:
+    """Whole percent; a part that is there is never 0 %, and with it the other is never 100 %."""
+    if share < 0.01:
+        return f"under 1{THIN}%"
+    return f"over 99{THIN}%" if 0.99 < share < 1 else f"{share * 100:.0f}{THIN}%"
+
+
+def in_words(estimate: Estimate, shares: Sequence[str] = ()) -> str:
+    """`3.40 Wh (modelled, 1.1–9.0 Wh)`; with several `shares` of evidence, the first of them and what else there is."""
+    others = [share.rpartition(" ")[2] for share in shares[1:]]
+    method = f"{shares[0]}, the rest {listed(others)}" if others else estimate.method
+    told = [text for text in (method, span_of(estimate)) if text]
+    return f"{mid_of(estimate)} ({('; ' if others else ', ').join(told)})"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(text for text in (", ".join(words[:-1]), words[-1]) if text)
 
 
 def capital(text: str) -> str:

@@ -7,20 +7,23 @@ from typing import Any, NamedTuple
 
 from joulebook.accounting import flops as formulas
 from joulebook.accounting.accelerators import peak_flop_per_s
-from joulebook.accounting.estimates import Estimate, exactly, unknown
+from joulebook.accounting.estimates import Estimate, between, exactly, unknown
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.site import Site
+from joulebook.reports.format import amount, count, duration, mid_of
 from joulebook.reports.view import Column, View
 
 COLUMNS = (
     Column("kind", "Kind"),
+    Column("verdict", "Verdict", "state"),
     Column("amount", "Amount", "estimate", "FLOP"),
     Column("method", "Method", "state"),
     Column("source", "Counted by"),
-    Column("coverage", "Coverage", "number"),
+    Column("coverage", "Coverage", "number", "%"),
     Column("flop_per_j", "Per joule", "estimate", "FLOP/J"),
-    Column("utilization", "MFU or HFU", "estimate", "1"),
+    Column("utilization", "MFU or HFU", "estimate", "%"),
 )
+_SOMETIMES = ("verdict", "source")  # only where a row has something to say there
 # Nothing in the catalogue idles at less than this part of its board power; for what cannot be true, no finer number
 # is needed.
 LEAST_IDLE = 0.02
@@ -50,12 +53,26 @@ class Spent(NamedTuple):
 
 def flops(ledger: Ledger, run_id: str, site: Site, devices: Sequence[Mapping[str, Any]], spent: Spent) -> View:
     """The FLOP of a run. `devices` are the rows of its View of devices."""
-    found = ledger.rows(_SQL, (run_id,))
     ceiling = _ceiling(site, devices)
-    rows = tuple(_row(row, ceiling, spent) for row in found)
-    notes = tuple(dict.fromkeys(row["implausible"] for row in rows if row["implausible"]))
-    told = (f"Utilisation is against {ceiling.why}.",) if rows and ceiling.flop_per_s else ()
-    return View("flops", "Computation", columns=COLUMNS, rows=rows, notes=told + notes)
+    rows = tuple(_row(row, ceiling, spent) for row in ledger.rows(_SQL, (run_id,)))
+    columns = tuple(c for c in COLUMNS if c.key not in _SOMETIMES or any(row[c.key] for row in rows))
+    return View(
+        "flops",
+        "Computation",
+        columns=columns,
+        rows=rows,
+        alerts=tuple(_alert(row, ceiling, spent) for row in rows if row["implausible"]),
+        notes=(f"Utilisation is against {ceiling.why}.",) if rows and ceiling.flop_per_s else (),
+    )
+
+
+def _alert(row: Mapping[str, Any], ceiling: Ceiling, spent: Spent) -> str:
+    """Why an amount cannot be true, for people: the key `implausible` says it in plain numbers."""
+    told = f"Impossible: {mid_of(row['amount'])} ({row['kind']})"
+    if row["amount"].mid > (ceiling.flop_per_s or 0) * spent.seconds:
+        return f"{told} in {duration(spent.seconds)} is more than {ceiling.why} allows."
+    most = amount(spent.energy_j.high, "J")
+    return f"{told} from at most {most} is more than {ceiling.why} allows, even on idle power."
 
 
 def _row(row: Mapping[str, Any], ceiling: Ceiling, spent: Spent) -> dict[str, Any]:
@@ -63,6 +80,7 @@ def _row(row: Mapping[str, Any], ceiling: Ceiling, spent: Spent) -> dict[str, An
     used = _utilization(row, ceiling, spent.seconds)
     other = unknown("1", f"these are {kind} FLOP")
     energy_j = spent.energy_j.high  # the most it may have used: what is impossible even then is impossible
+    implausible = formulas.implausible(row["amount"], spent.seconds, energy_j, ceiling.flop_per_s, ceiling.idle_w)
     return {
         "kind": kind,
         "amount": exactly(row["amount"], "FLOP", row["method"]),
@@ -73,17 +91,16 @@ def _row(row: Mapping[str, Any], ceiling: Ceiling, spent: Spent) -> dict[str, An
         "utilization": used,
         "mfu": used if kind == "model" else other,
         "hfu": used if kind == "hardware" else other,
-        "implausible": formulas.implausible(
-            row["amount"], spent.seconds, energy_j, ceiling.flop_per_s, ceiling.idle_w
-        ),
-    }  # fmt: skip
+        "implausible": implausible,
+        "verdict": "impossible" if implausible else None,
+    }
 
 
 def _per_joule(row: Mapping[str, Any], energy_j: Estimate) -> Estimate:
     if not (energy_j.low and energy_j.mid and energy_j.high):
         return unknown("FLOP/J", energy_j.reason or "the energy may be zero")
     ends = (formulas.flop_per_j(row["amount"], end) for end in (energy_j.high, energy_j.mid, energy_j.low))
-    return Estimate(*ends, "FLOP/J", energy_j.method)
+    return between(ends, "FLOP/J", energy_j.method)
 
 
 def _utilization(row: Mapping[str, Any], ceiling: Ceiling, seconds: float) -> Estimate:
@@ -109,4 +126,5 @@ def _ceiling(site: Site, devices: Sequence[Mapping[str, Any]]) -> Ceiling:
     names = ", ".join(dict.fromkeys(f"{peak.name} ({peak.dtype}, dense)" for _, peak in known))
     idle_w = [reserved * LEAST_IDLE * peak.tdp_w for reserved, peak in known if peak.tdp_w is not None]
     total = sum(reserved * peak.flop_per_s for reserved, peak in known)
-    return Ceiling(total, sum(idle_w), f"the peak of {len(known)} × {names}")
+    parts = sum(reserved for reserved, _ in known)
+    return Ceiling(total, sum(idle_w), f"the peak of {count(parts)} × {names}")

@@ -18,6 +18,7 @@ from joulebook.reports.views.common import (
     Period,
     assess_period,
     capital,
+    evidence,
     factor_uses,
     impact_cells,
     impact_tiles,
@@ -42,13 +43,14 @@ def overview(ledger: Ledger, period: Period, project: str | None = None) -> View
     if not found:
         return replace(title, sentence=_unmeasured(counts), empty=nothing_found(period, project))
     total = found[0]
-    cells = impact_cells(total)
+    shares = _rests_on(assess, period, project)
+    caption = ", ".join(shares) if len(shares) > 1 else ""
     return replace(
         title,
-        sentence=_sentence(assess, period, project, total, counts),
-        tiles=impact_tiles(cells, {"energy_j": _rests_on(assess, period, project)}),
+        sentence=_sentence(total, shares, _against_before(assess, period, project, total), counts),
+        tiles=impact_tiles(impact_cells(total), {"energy_j": caption}),
         parts=(by_day(ledger, period, project), by_project(ledger, period, project)),
-        notes=standing_notes(assess, METHODS[: total["method_rank"] + 1][-1:]),
+        notes=standing_notes(assess, found),
         factors=factor_uses(assess, found),
     )
 
@@ -67,13 +69,10 @@ def _unmeasured(counts: dict[str, Any]) -> str:
     return f"{plural(counts['runs'], 'run')} on record, none with energy." if counts["runs"] else ""
 
 
-def _sentence(
-    assess: Assessor, period: Period, project: str | None, total: dict[str, Any], counts: dict[str, Any]
-) -> str:
+def _sentence(total: dict[str, Any], shares: Sequence[str], against_before: str, counts: dict[str, Any]) -> str:
     cells = impact_cells(total)
-    used = f"{plural(total['runs'], 'run')} used {in_words(cells['energy_j'])}"
-    caused = f"caused {mid_of(cells['carbon_g'])} of CO₂e"
-    parts = [f"{used} and {caused}" + _against_before(assess, period, project, total) + "."]
+    used = f"{plural(total['runs'], 'run')} used {in_words(cells['energy_j'], shares)}"
+    parts = [f"{used} and caused {mid_of(cells['carbon_g'])} of CO₂e{against_before}."]
     trouble = [f"{counts[state]:,} {state}" for state in ("failed", "lost", "running") if counts[state]]
     if trouble:
         parts.append(f"Of the runs that began in this time, {', '.join(trouble)}.")
@@ -97,18 +96,16 @@ def _against_before(assess: Assessor, period: Period, project: str | None, total
     return f", {number(abs(change) * 100)} % {'more' if change > 0 else 'less'} than {when}"
 
 
-def _rests_on(assess: Assessor, period: Period, project: str | None) -> str:
-    """`81 % measured, 19 % modelled`: how much of the energy rests on which method, where there are several."""
+def _rests_on(assess: Assessor, period: Period, project: str | None) -> list[str]:
+    """`81 % measured`, `19 % modelled`: how much of the energy rests on which method."""
     condition, params = project_filter(project)
     rows = assess.rows(
         f"""select method_rank, sum(it_energy_j_mid) as energy_j from assessed a join work w on w.span_id = a.run_id
             where a.at_utc >= ? and a.at_utc < ? {condition}
-            group by 1 order by energy_j desc""",
+            group by 1""",
         (naive(period.start), naive(period.end), *params),
     )
-    whole = sum(row["energy_j"] for row in rows)
-    shares = [(METHODS[row["method_rank"]], row["energy_j"] / whole * 100) for row in rows] if whole else []
-    return ", ".join(f"{share:.0f} % {method}" for method, share in shares) if len(shares) > 1 else ""
+    return evidence({METHODS[row["method_rank"]]: row["energy_j"] for row in rows})
 
 
 def by_day(ledger: Ledger, period: Period, project: str | None = None) -> View:

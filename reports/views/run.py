@@ -29,6 +29,7 @@ from joulebook.reports.view import Column, Figure, Series, View
 from joulebook.reports.views.common import (
     assess_period,
     aware,
+    evidence,
     factor_uses,
     impact_cells,
     impact_tiles,
@@ -36,7 +37,7 @@ from joulebook.reports.views.common import (
     period_of,
     standing_notes,
 )
-from joulebook.reports.views.devices import devices, odd_notes
+from joulebook.reports.views.devices import devices
 from joulebook.reports.views.flops import Spent, flops
 from joulebook.reports.views.runs import RUNS_SQL, gaps_of, run_row
 
@@ -81,7 +82,8 @@ def run(ledger: Ledger, run_id: str) -> View:
     cells = impact_cells(facts)
     shown = ledger.rows(_SPANS_SQL.replace("$run", f"'{run_id}'"))
     used, odd = node_parts(ledger, [span["span_id"] for span in shown])
-    device_view = devices(assess, run_id, used)
+    device_view = devices(assess, run_id, used, [step for step in odd.to_pylist() if step["window_id"] == run_id])
+    shares = _rests_on(assess, run_id)
     parts = (
         _power(assess, facts, used),
         _spans(assess, shown, used),
@@ -98,12 +100,11 @@ def run(ledger: Ledger, run_id: str) -> View:
         key="run",
         title=facts["name"],
         subtitle=f"{facts['project'] or 'no project'} · {period.start:%d %b %Y %H:%M:%S} UTC · location-based",
-        sentence=_sentence(row),
-        tiles=impact_tiles(cells),
+        sentence=_sentence(row, shares),
+        tiles=impact_tiles(cells, {"energy_j": ", ".join(shares) if len(shares) > 1 else ""}),
         rows=(row,),
         parts=tuple(part for part in parts if part.rows),
-        notes=standing_notes(assess, {cells["energy_j"].method})
-        + odd_notes([step for step in odd.to_pylist() if step["window_id"] == run_id]),
+        notes=standing_notes(assess, [facts]),
         factors=factor_uses(assess, [facts]),
     )
 
@@ -120,7 +121,16 @@ def _device_energy(facts: Mapping[str, Any]) -> Estimate:
     return Estimate(low, mid, high, "J", METHODS[facts["device_method_rank"]])
 
 
-def _sentence(row: Mapping[str, Any]) -> str:
+def _rests_on(assess: Assessor, run_id: str) -> list[str]:
+    """How much of the run's energy rests on which method."""
+    rows = assess.rows(
+        "select method_rank, sum(it_energy_j_mid) as energy_j from assessed where run_id = ?::uuid group by 1",
+        (run_id,),
+    )
+    return evidence({METHODS[row["method_rank"]]: row["energy_j"] for row in rows})
+
+
+def _sentence(row: Mapping[str, Any], shares: Sequence[str]) -> str:
     took = {
         "ended": f"Took {duration(row['duration_s'])}",
         "failed": f"Failed after {duration(row['duration_s'])}" + (f" ({row['error']})" if row["error"] else ""),
@@ -129,7 +139,7 @@ def _sentence(row: Mapping[str, Any]) -> str:
     }[row["state"]]
     if not row["energy_j"].known:
         return f"{took}; {row['energy_j'].reason}."
-    return f"{took}, used {in_words(row['energy_j'])} and caused {mid_of(row['carbon_g'])} of CO₂e."
+    return f"{took}, used {in_words(row['energy_j'], shares)} and caused {mid_of(row['carbon_g'])} of CO₂e."
 
 
 # Power ------------------------------------------------------------------------------------------------------------
@@ -154,7 +164,8 @@ _READ_SQL = """
                p.method, sum(p.active), sum(p.idle_reservation), sum(p.idle_equal), sum(p.node_low), sum(p.node_mid),
                sum(p.node_high), p.share_by
         from node_part p join work s on s.span_id::varchar = p.window_id
-        asof join (select distinct process_id, mono_ns from reading where sensor = 'cpu-time') r
+        asof join (select distinct process_id, mono_ns from reading
+                   where sensor = 'cpu-time' and (span_id is null or span_id = $run::uuid)) r
           on r.process_id = s.process_id and p.to_ns <= r.mono_ns
         where p.counted and p.seconds > 0 and s.span_id = $run::uuid group by all
     ) e where from_ns is not null
@@ -200,7 +211,9 @@ def _power(assess: Assessor, facts: Mapping[str, Any], used: pa.Table) -> View:
         f"IT power over {duration(facts['duration_s'])}: about {amount(mean, 'W', scale)} on average, "
         f"at most {amount(peak['mid'], 'W', scale)} at {duration(peak['at_s'])}."
     )
-    x = tuple(at for row in found for at in (row["at_s"] - row["seconds"], row["at_s"]))  # a mean holds for a while
+    before = [0.0, *(row["at_s"] for row in found)]  # a device's values are not taken when the run's are
+    begins = [max(row["at_s"] - row["seconds"], at_s) for row, at_s in zip(found, before, strict=False)]
+    x = tuple(at for row, begin in zip(found, begins, strict=True) for at in (begin, row["at_s"]))
     series = Series("IT power", x, *(_twice(row[end] for row in found) for end in ("mid", "low", "high")))
     figure = Figure("trace", "Power over time", "W", (series,), alt)
     return View("power", "Power over time", columns=columns, rows=rows, figure=figure)

@@ -68,7 +68,7 @@ def runs(ledger: Ledger, period: Period, project: str | None = None, limit: int 
         sentence=_sentence(found, kept),
         columns=COLUMNS,
         rows=rows,
-        notes=standing_notes(assess, {row["energy_j"].method for row in rows}) if rows else (),
+        notes=standing_notes(assess, kept) if rows else (),
         factors=factor_uses(assess, kept),
         empty=f"No run{of_project(project)} is on record for {period.label}. Record one: joulebook run -- your command",
     )

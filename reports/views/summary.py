@@ -53,7 +53,6 @@ def summary(ledger: Ledger, period: Period, by: str = "project", project: str | 
     assess = assess_period(ledger, period)
     found = totals(assess, period, by, project)
     rows = tuple({by: row["key"], "runs": row["runs"], **impact_cells(row)} for row in found)
-    methods = {cell["energy_j"].method for cell in rows}
     return View(
         key=f"by_{by}",
         title=f"By {by}",
@@ -61,7 +60,7 @@ def summary(ledger: Ledger, period: Period, by: str = "project", project: str | 
         sentence=f"{plural(len(rows), by)} with recorded energy." if rows else "",
         columns=(Column(by, by.capitalize()), Column("runs", "Runs", "number"), *IMPACT_COLUMNS),
         rows=rows,
-        notes=standing_notes(assess, methods) if rows else (),
+        notes=standing_notes(assess, found) if rows else (),
         factors=factor_uses(assess, found),
         empty=nothing_found(period, project),
     )
