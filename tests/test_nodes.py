@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import pytest
-from handmade import HandmadeJournal
+from handmade import START_NS, HandmadeJournal
 from simulated import (
     Device,
     Job,
@@ -38,6 +38,7 @@ from joulebook.reports import as_json, views
 from joulebook.reports.views.common import period_of
 
 PACKAGE, GPU = "powercap:package-0", "nvml:GPU-1"
+GOOD = Sensor(PACKAGE, "cpu:0", "uJ", "measured", "energy_uj", update_s=0.001, max_w=400.0)
 
 
 class Part(NamedTuple):
@@ -55,8 +56,7 @@ class Part(NamedTuple):
 def package(power: Power, **fields: Any) -> Device:
     """A RAPL package: microjoules, renewed every millisecond."""
     of_device = {name: fields.pop(name) for name in set(fields) & set(Device._fields)}
-    sensor = Sensor(PACKAGE, "cpu:0", "uJ", "measured", "energy_uj", update_s=0.001, max_w=400.0)
-    return Device(sensor._replace(**fields), power, **of_device)
+    return Device(GOOD._replace(**fields), power, **of_device)
 
 
 def gpu(power: Power, **fields: Any) -> Device:
@@ -267,6 +267,12 @@ def test_values_that_come_late_never_look_like_a_wrap(home: Path, seed: int) -> 
     part = stored(told(home))[first.run_id]
     true_j = RAPL_W.energy_j(first.from_s, first.to_s)
     assert part.mid == pytest.approx(true_j, abs=2 * 0.05 * 160)  # what 50 ms at each end may hold
+
+
+def test_where_nobody_says_the_limit_it_is_three_times_what_was_seen(home: Path) -> None:
+    """100 W, values up to 0.1 s old: 0.1 s × 300 W at each edge, nearly (a step of 1 s may have counted 1.1 s)."""
+    part, *_ = alone(home, gpu(Steady(100), max_w=None), Job(10, 70))
+    assert (part.mid, part.low, part.high) == pytest.approx((6000, 6000 - 30, 6000 + 30), abs=4)
 
 
 # Gauges ----------------------------------------------------------------------------------------------------------
@@ -480,6 +486,19 @@ def test_a_gpu_is_shared_by_how_long_each_kept_it_busy(home: Path) -> None:
     assert first.idle_reservation == first.idle_equal == 0
 
 
+def test_who_has_no_run_open_has_no_part(home: Path) -> None:
+    """One process works in two runs with 40 s between them. While it has none the other has all: 20 s × 200 W × 5/8
+    and 40 s × 200 W."""
+    first, second, other = shared_gpu(
+        home,
+        gpu(Steady(200), share_by="busy"),
+        Process((Job(10, 20), Job(60, 70)), busy={"gpu:GPU-1": Wave(0, 0.3, 50, 0.2, 10)}),
+        Process((Job(10, 70),), busy={"gpu:GPU-1": Steady(0.5)}),
+    )
+    assert (first.active, second.active) == pytest.approx((750, 750), rel=1e-9)
+    assert other.active == pytest.approx(2500 + 8000, rel=1e-9)
+
+
 def test_two_runs_of_one_process_have_one_part_of_a_gpu(home: Path) -> None:
     """They were busy together: each has half of what the process has."""
     first, second = shared_gpu(
@@ -590,23 +609,23 @@ def test_the_order_of_ingest_does_not_matter(home: Path, tmp_path: Path) -> None
     assert len({key[1] for key in wanted}) == 8  # all runs but the one whose process knew no sensor
     rebuild(home)
     assert_same(home, wanted)
+    other = tmp_path / "one by one"
+    (other / "journal").mkdir(parents=True)
+    for journal in reversed(node.journals):
+        (other / "journal" / journal.path.name).write_bytes(b"".join(journal.lines))
+        ingest(other)
+    assert_same(other, wanted)
+
+
+def test_journals_that_grow_come_to_the_same(home: Path, tmp_path: Path) -> None:
+    """Each in two pieces, cut anywhere, an ingest after every piece and one after each writer is gone."""
+    node = busy_node(home)
+    told(home)
     random = Random(1)  # noqa: S311
-    for number in range(2):
-        other = tmp_path / f"one-by-one-{number}"
-        (other / "journal").mkdir(parents=True)
-        for journal in random.sample(node.journals, len(node.journals)):
-            (other / "journal" / journal.path.name).write_bytes(b"".join(journal.lines))
-            ingest(other)
-        assert_same(other, wanted)
-    for pieces in (3,):
-        other = tmp_path / f"pieces-{pieces}"
-        cuts = [
-            [0, *sorted(random.sample(range(1, len(journal.lines)), pieces - 1)), len(journal.lines)]
-            for journal in node.journals
-        ]
-        in_pieces(other, node, cuts)
-        assert_same(other, wanted)
-        assert [check.violations for check in verify(open_ledger(other))] == [()] * 7
+    cuts = [[0, random.randrange(1, len(journal.lines)), len(journal.lines)] for journal in node.journals]
+    in_pieces(tmp_path / "pieces", node, cuts)
+    assert_same(tmp_path / "pieces", rows_of(home))
+    assert [check.violations for check in verify(open_ledger(tmp_path / "pieces"))] == [()] * 7
 
 
 def test_a_value_after_the_end_changes_a_run_that_is_over(home: Path) -> None:
@@ -631,6 +650,31 @@ def test_a_value_after_the_end_changes_a_run_that_is_over(home: Path) -> None:
     both = stored(told(home))[run]
     assert both[:3] == pytest.approx((900, 1000, 1100))
     assert both.covered_s == pytest.approx(10)
+
+
+def test_a_clock_that_is_set_back_moves_no_joule(home: Path) -> None:
+    """60 s at 100 W; after 40 s the wall clock is an hour behind. The monotonic one counts."""
+    journal = HandmadeJournal(home, version=2)
+    journal.sensor()
+    journal.node_sensor(GOOD)
+    run = journal.start(3700, counters={"cpu_time": 0.0}, node={PACKAGE: 0.0})
+    for second in range(1, 60):
+        set_back_s = 3600 if second > 40 else 0
+        values = [
+            {"sensor": PACKAGE, "value": 100e6 * second},
+            {"sensor": "cpu-time", "value": second, "shared": second},
+        ]
+        journal.event(
+            "reading", 3700 + second, counters=values, at_ns=round(START_NS + (3700 + second - set_back_s) * 1e9)
+        )
+    ends = {"at_ns": round(START_NS + 160 * 1e9), "counters": {"cpu_time": 60.0}, "node": {PACKAGE: 6000e6}}
+    journal.end(3760, run, **ends)
+    journal.write()
+    ledger = told(home)
+    assert stored(ledger)[run] == pytest.approx(Part(5999.6, 6000, 6000.4, 750, 5250, 5250, 60), rel=1e-6)
+    assert stored(ledger, table="share_minute")[run] == pytest.approx(stored(ledger)[run], rel=1e-12)
+    hours = ledger.rows("select node_mid from share_hour order by hour_utc")
+    assert [row["node_mid"] for row in hours] == pytest.approx([1900, 4100])
 
 
 # What must hold for all ------------------------------------------------------------------------------------------
@@ -749,8 +793,6 @@ def test_two_nodes_do_not_mix(home: Path) -> None:
 
 
 # Bad values ------------------------------------------------------------------------------------------------------
-
-GOOD = package(Steady(100)).sensor
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ counters. They are united, so that a counter counts once, whoever read it.
 added), after a reset (then what it shows is the least it can be, if that can have been counted since) or because two
 processes wrote in another order than they read, within half a second (then nothing). More than `max_w` cannot be: a
 longer silence than a counter needs to go round leaves open how often it did. A gauge is integrated; for the part of the
-time that its values are not the mean of (`window_s`), all between 0 and `max_w` is possible.
+time that its values are not the mean of (`window_s`), all between 0 and `max_w` is possible. Where a device does not
+say `max_w`, it is three times the most that was seen of it nearby.
 
 **At the edges of a window.** Between two values the power is unknown: the energy up to the edge lies between what is
 left if the rest ran at `max_w` and what `max_w` gives. A value may be `update_s` old (and a gauge's tells of `window_s`
@@ -28,8 +29,8 @@ Idle energy is kept apart: by reservation (as much as is reserved; in proportion
 equal parts. All windows are cut at the same instants, and in each piece the parts are parts of the same: the parts of
 all runs, what others used and the idle rest make up the node, and the parts of spans those of their run.
 
-What a window is given depends on nothing that is further than a few minutes from it, so it does not matter when what
-was ingested: a batch changes the windows within a minute of its events, and no others.
+What a window is given depends on nothing that is further than ten minutes from it, so it does not matter when what was
+ingested: a batch changes the windows within ten minutes of its events, and no others.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ _WINDOW = """
     from span s join process p on p.process_id = s.process_id left join span_end e on e.span_id = s.span_id
 """
 
-# The windows that a batch may change: runs on its nodes within 60 s of its events, and those that had the company of a
-# process of which it is now known that it is gone.
+# The windows that a batch may change: runs on its nodes within ten minutes of its events, and those that had the
+# company of a process of which it is now known that it is gone.
 _TOUCHED = f"""
 create or replace temp table node_window as
 with event_of as (
@@ -63,7 +64,7 @@ with event_of as (
     where r.process_id in (select process_id from span where process_id in (select process_id from process_of)
                            and span_id not in (select span_id from span_end)) group by p.node_id, p.process_id
 ), told as (
-    select node_id, min(mono_ns) - 60000000000 as from_ns, max(mono_ns) + 60000000000 as to_ns from event_of
+    select node_id, min(mono_ns) - 600000000000 as from_ns, max(mono_ns) + 600000000000 as to_ns from event_of
     where node_id in (select node_id from node_sensor) group by node_id
 )
 select w.* from (select {_WINDOW} where s.parent_id is null) w join told t on t.node_id = w.node_id

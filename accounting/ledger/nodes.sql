@@ -33,16 +33,16 @@ with sample as (
     window w as (partition by s.node_id, s.sensor order by s.mono_ns)
 ), fall as (
     select *, (before - value) * scale as fall_j, (value + wraps_at - before) * scale as round_j,
-           cap_w * (seconds + 0.5) as most_j, seconds <= 0.5 as is_quick
+           cap_w * (seconds + 0.5) as most_j, cap_w * (0.5 - seconds + update_s) as late_j
     from pair
 )
 select *,
     case when is_gauge or before is null then 'value'
-         when value >= before and is_quick and value - before > wraps_at / 2 and -fall_j > most_j then 'unwrap'
+         when value >= before and late_j > 0 and value - before > wraps_at / 2 and -fall_j > most_j then 'unwrap'
          when value >= before and max_w is not null and -fall_j > 2 * (most_j + cap_w * update_s) then 'jump'
          when value >= before then 'value'
-         when round_j <= most_j and not (is_quick and fall_j < round_j and fall_j <= most_j) then 'wrap'
-         when is_quick and fall_j <= most_j then 'late'
+         when round_j <= most_j and not (fall_j < round_j and fall_j <= late_j) then 'wrap'
+         when fall_j <= late_j then 'late'
          else 'reset' end as what
 from fall;
 
@@ -88,7 +88,7 @@ with plain as (
            nearby as (w rows between 10 preceding and 10 following)
 ), guessed as (
     select *, coalesce(earlier_w, later_w, 0) as guess_w,
-           coalesce(max_w, case when unit = 'GB' then 1 else 3 end * nearby_w, 3 * amount / seconds, 0) as limit_w
+           coalesce(max_w, case when unit = 'GB' then nearby_w else nullif(3 * nearby_w, 0) end, 1000) as limit_w
     from around
 ), ranged as (
     select *,
@@ -184,8 +184,8 @@ select node_id, era, sensor, reserved_as, reserved / runs / greatest(1, sum(rese
        1 / sum(runs) over at_once as in_parts
 from part window at_once as (partition by node_id, era, sensor);
 
--- What the processes say of themselves between two cuts: CPU time, and for how long they kept a device busy. `shared`
--- is of one of their runs, `whole` as they counted it.
+-- What the processes say of themselves between two cuts while they have runs: CPU time, and for how long they kept a
+-- device busy. `shared` is of one of their runs, `whole` as they counted it.
 create or replace temp table node_own as
 with member as (
     select m.node_id, m.process_id, min(b.n) as first_n, max(b.n) + 1 as last_n
@@ -209,9 +209,12 @@ with member as (
            s.whole + past * coalesce(s.next_whole - s.whole, 0) as whole
     from moment a join (select distinct process_id, sensor from step) k on k.process_id = a.process_id
     asof join step s on s.process_id = k.process_id and s.sensor = k.sensor and a.ns >= s.from_ns
+), used as (
+    select *, lead(shared) over w - shared as used_shared, lead(whole) over w - whole as used_whole
+    from level window w as (partition by process_id, sensor order by n)
 )
-select node_id, process_id, n, era, sensor, lead(shared) over w - shared as shared, lead(whole) over w - whole as whole
-from level window w as (partition by process_id, sensor order by n);
+select u.node_id, u.process_id, u.n, u.sensor, u.used_shared as shared, u.used_whole as whole, m.runs
+from used u join node_member m on m.process_id = u.process_id and m.era = u.era;
 
 -- For how long a device was busy between two cuts (CPU seconds, of all CPUs), and the part of it that was. What all
 -- processes of the node are seen to use beyond what those that tell us use, in ten seconds together, is others' use:
@@ -228,9 +231,8 @@ with cpu as (
     select node_id, n, replace(sensor, 'busy-all:', 'busy:'), avg(whole), 0 from node_own
     where starts_with(sensor, 'busy-all:') group by all
     union all
-    select o.node_id, o.n, o.sensor, 0, sum(o.shared * m.runs)
-    from node_own o join node_member m on m.process_id = o.process_id and m.era = o.era
-    where o.sensor = 'cpu-time' or starts_with(o.sensor, 'busy:') group by all
+    select node_id, n, sensor, 0, sum(shared * runs) from node_own
+    where sensor = 'cpu-time' or starts_with(sensor, 'busy:') group by all
 ), united as (
     select t.node_id, t.n, t.sensor, b.seconds, floor(b.ns / 1e10) as tenth, sum(t.seen) as seen, sum(t.ours) as ours
     from told t join node_bound b on b.node_id = t.node_id and b.n = t.n
@@ -310,8 +312,9 @@ asof left join node_step s on s.node_id = p.node_id and s.sensor = p.sensor and 
 -- The energy between two cuts, and the window's part of it.
 create or replace temp table node_segment as
 with segment as (
-    select * exclude (ns, low, mid, high), ns as from_ns, lead(ns) over w as to_ns, lead(low) over w - low as low,
-           lead(mid) over w - mid as mid, lead(high) over w - high as high
+    select * exclude (ns, low, mid, high), ns as from_ns, lead(ns) over w as to_ns,
+           greatest(0, lead(low) over w - low) as low, greatest(0, lead(mid) over w - mid) as mid,
+           greatest(0, lead(high) over w - high) as high  -- none falls, but for rounding
     from node_at window w as (partition by window_id, sensor order by ns)
 ), shared as (
     select s.*, c.by_reservation, c.in_parts,
