@@ -553,8 +553,8 @@ def test_a_counter_that_is_away_for_a_while_tells_all_when_it_is_back(home, tmp_
     values = values_of(found, "powercap:package-0")
     assert values.count("ENOENT") == 1
     assert all(isinstance(value, int) for value in values if value != "ENOENT")
-    (gap,) = of(found, "gap")
-    assert gap["reason"] == "sensor powercap:package-0: ENOENT"
+    reasons = [gap["reason"] for gap in of(found, "gap")]
+    assert [reason for reason in reasons if reason.startswith("sensor ")] == ["sensor powercap:package-0: ENOENT"]
     # What the counter showed first and last is what the package has used in between, give or take a renewal each.
     told = [(event["mono_ns"] / 1e9, counter["value"]) for event in found for counter in event.get("counters", ())
             if counter["sensor"] == "powercap:package-0" and "value" in counter]  # fmt: skip
@@ -570,7 +570,7 @@ def test_where_there_are_no_locks_everybody_ticks_and_it_is_told_once(home, monk
     configure(interval_s=0.02)
     with track("run"):
         wait_until(lambda: len(values_of(of(events(home), "reading"), "gpu0")) >= 4)
-    (gap,) = of(events(home), "gap")
+    (gap,) = [gap for gap in of(events(home), "gap") if gap["reason"] != "sampler late"]
     assert gap["reason"] == "no leases (File exists): each process reads the sensors of the node for itself"
 
 
