@@ -20,25 +20,26 @@ from joulebook.reports import format as fmt
 from joulebook.reports.pdf_tables import table_data
 from joulebook.reports.view import Tile, View
 
-# A table needs this much room, by the characters of a row, or its rows stand as lines.
-ROOMY_CHARS = {"slim": 34, "middling": 62, "broad": 100}
+# A row of up to so many characters needs a box this wide, or it stands as lines.
+ROOMS_REM = {30: 15, 45: 22, 60: 30, 80: 40, 105: 52}
+WRAPPED_CHARS = 24  # of a text that may go on in a next line
 GAP_CHARS = 3  # between two columns
 LONG_CHARS = 24  # where rows stand as lines, what is longer has a line for itself
 MINOR = ("sensor", "factor_ids")  # columns that a phone has no room for
 LOUD = {"failed": "bad", "lost": "bad", "impossible": "bad", "running": "open"}  # states that must be seen
 
 
-def _as_lines(size: str) -> str:
+def _as_lines(chars: int) -> str:
     """The style of a table of this size where it has too little room: each row is a block of names and values."""
-    sheet = f".jb-sheet.{size}"
-    return f"""@container (max-width: {ROOMY_CHARS[size] * 0.55:.0f}rem) {{
+    sheet = f".jb-sheet.chars-{chars}"
+    return f"""@container (max-width: {ROOMS_REM[chars]}rem) {{
   {sheet} thead {{ position: absolute; clip-path: inset(50%); }}
   {sheet} tr {{
     display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 0.3rem 1rem; padding: 0.55rem 0;
     align-items: baseline;
   }}
   {sheet} td, {sheet} td.right {{ padding: 0; text-align: left; white-space: normal; }}
-  {sheet} td:empty, {sheet} td.minor {{ display: none; }}
+  {sheet} td:empty, {sheet} td.minor:not(:first-child) {{ display: none; }}
   {sheet} td.right .of {{ min-width: 0; margin-left: 0.5em; }}
   {sheet} td[data-label]::before {{
     content: attr(data-label); display: block; color: var(--jb-soft); font-size: 0.8rem; font-weight: 400;
@@ -128,7 +129,7 @@ __NARROW__@media (max-width: 640px) {
   .jb-tile { padding: 0.7rem 0.75rem; }
   .jb-tile .value { font-size: 1.5rem; }
 }
-</style>""".replace("__NARROW__", "".join(map(_as_lines, ROOMY_CHARS)))
+</style>""".replace("__NARROW__", "".join(map(_as_lines, ROOMS_REM)))
 
 
 def literal(text: str) -> str:
@@ -190,10 +191,15 @@ def sheet(view: View) -> str:
     header = _row("", (f'<th role="columnheader" class="{_kind(c)}">{literal(_label(c))}</th>' for c in columns))
     body = "".join(_row(_rank(n, totals), map(_cell, columns, row)) for n, row in enumerate(rows, 1))
     table = f'<thead role="rowgroup">{header}</thead><tbody role="rowgroup">{body}</tbody>'
-    chars = sum(column["longest"] + column["longest_range"] + GAP_CHARS for column in columns)
-    size = next((name for name, most in ROOMY_CHARS.items() if chars <= most), "broad")
+    chars = sum(map(_chars, columns))
+    size = next((most for most in ROOMS_REM if chars <= most), max(ROOMS_REM))
     named = f'<table role="table" aria-label="{literal(view.title)}">{table}</table>'
-    return f'<div class="jb-sheet {size}">{named}</div>{notes(data["notes"])}'
+    return f'<div class="jb-sheet chars-{size}">{named}</div>{notes(data["notes"])}'
+
+
+def _chars(column: Mapping[str, Any]) -> int:
+    text = column["longest"] if column["right"] else min(column["longest"], WRAPPED_CHARS)
+    return max(text + column["longest_range"], len(column["label"]) // 2) + GAP_CHARS
 
 
 def _row(kind: str, cells: Iterable[str]) -> str:

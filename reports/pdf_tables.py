@@ -167,7 +167,7 @@ def _unit(column: Column, scale: Scale | None) -> str:
         return "" if "UTC" in column.label else "UTC"
     if scale is None or column.kind == "duration" or scale.written in ("$", "1", ""):
         return ""
-    return "" if column.label.lower() in (scale.unit, f"{scale.unit}s") else scale.written
+    return "" if column.label.lower() in (scale.written, f"{scale.written}s") else scale.written
 
 
 def _cell(kind: str, value: Any, scale: Scale | None, marks: Mapping[str, str]) -> dict[str, str]:

@@ -124,7 +124,7 @@ def _in_one_unit(column: Column, values: tuple[Any, ...], unit: str) -> SheetCol
     name, size = _scale(unit, values)
     scaled = tuple(_over(_mid(v), size) for v in values)
     write = _dollars if unit == "USD" else fmt.count if _are_counts(column, scaled) else fmt.number
-    return SheetColumn(column.key, _header(column.label, unit, name), scaled, "number", write, right=True)
+    return SheetColumn(column.key, _header(column.label, name), scaled, "number", write, right=True)
 
 
 def _in_file(column: Column, values: tuple[Any, ...]) -> list[SheetColumn]:
@@ -140,7 +140,7 @@ def _in_file(column: Column, values: tuple[Any, ...]) -> list[SheetColumn]:
         unit = SheetColumn(column.key, f"{column.label} unit", written)
         return [*_estimate_parts(column, column.label, 1.0, values), unit]
     name, size = _scale(units[0], values)
-    header = column.label if units[0] in _UNITS_IN_WORDS - {"USD"} else f"{column.label} ({name})"
+    header = column.label if name in _UNITS_IN_WORDS - {"USD"} else f"{column.label} ({name})"
     if not any(isinstance(v, Estimate) for v in values):
         return [SheetColumn(column.key, header, tuple(_over(v, size) for v in values), "number")]
     return _estimate_parts(column, header, size, values)
@@ -186,8 +186,8 @@ def _scale(unit: str, values: Sequence[Any]) -> tuple[str, float]:
     return fmt.scale_for(unit, max((abs(mid) for v in values if (mid := _mid(v)) is not None), default=None))
 
 
-def _header(label: str, unit: str, name: str) -> str:
-    return label if unit in _UNITS_IN_WORDS else f"{label}, {name}"
+def _header(label: str, name: str) -> str:
+    return label if name in _UNITS_IN_WORDS else f"{label}, {name}"
 
 
 def _with_unit(value: Any) -> str:

@@ -413,6 +413,11 @@ def test_totals_stand_above_the_rows_and_leave_the_unit_to_them() -> None:
     assert data["columns"][1]["unit"] == "Wh"
 
 
+def test_a_unit_that_the_label_says_is_told_as_soon_as_it_is_a_multiple() -> None:
+    tokens = Column("t", "Tokens", "number", "token")
+    assert [table((tokens,), {"t": count})["columns"][0]["unit"] for count in (900, 1_200_000)] == ["", "Mtoken"]
+
+
 def test_shares_of_one_are_written_in_percent() -> None:
     columns = (Column("s", "Share", "number", "%"), Column("mfu", "MFU", "estimate", "%"))
     data = table(columns, {"s": 0.4286, "mfu": exactly(0.404, "1", "declared")})

@@ -80,6 +80,15 @@ def test_counts_keep_all_their_figures():
     assert calls.write(18_204) == "18,204"
 
 
+def test_a_unit_that_the_label_says_is_told_as_soon_as_it_is_a_multiple():
+    """1500 steps are steps; 1.2 million tokens are 1.2 Mtoken."""
+    columns = (Column("s", "Steps", "number", "step"), Column("t", "Tokens", "number", "token"))
+    view = View("v", "V", columns=columns, rows=({"s": 1500, "t": 1_200_000},))
+    assert [(column.header, column.values) for column in screen_columns(view)] == [
+        ("Steps", (1500,)), ("Tokens, Mtoken", (1.2,))]  # fmt: skip
+    assert next(csv.reader(io.StringIO(csv_text(view)))) == ["Steps", "Tokens (Mtoken)"]
+
+
 def test_times_are_utc_and_say_so():
     assert shown()["Start, UTC"] == (datetime(2026, 11, 23, 18, 4, 5), None)  # noqa: DTZ001 - a cell has no zone
     column = screen_columns(View("v", "V", columns=(Column("at", "Started, UTC", "time"),), rows=({"at": None},)))[0]
