@@ -716,6 +716,21 @@ def test_what_is_modelled_is_said_of_that_alone(home: Path, devices: tuple[Devic
     assert [note.startswith(begins) for note in modelled] == [True]
 
 
+def test_what_is_modelled_is_said_of_that_alone(home: Path, devices: tuple[Device, ...], begins: str) -> None:
+    view = on_node(home, *devices)
+    modelled = [note for note in view.notes if "modelled" in note]
+    assert [note.startswith(begins) for note in modelled] == [True]
+
+
+def test_power_is_of_all_devices_at_once_whatever_pieces_the_run_has(home: Path) -> None:
+    """A GPU of 200 W at the plug × 1.1, and one busy CPU × 4 W: 224 W, all the time and never two at a time."""
+    ((ran,),) = Node(home, [gpu("9f3a0000", 200)]).write([Process((Job(10, 110, ((30.5, 60.2),)),), cpu=Steady(1))])
+    power = part(views.run(told(home), ran.run_id), "power")
+    assert [row["power_w"].mid for row in power.rows] == pytest.approx([224] * len(power.rows), rel=1e-3)
+    assert power.figure is not None
+    assert list(power.figure.series[0].x) == sorted(power.figure.series[0].x)
+
+
 def test_the_strange_is_told_once_for_all_sensors_and_steps() -> None:
     """Two GPUs, three steps of 36 J, 72 J and 36 J of width: 144 J = 40 mWh."""
     steps = [
