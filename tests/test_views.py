@@ -716,12 +716,6 @@ def test_what_is_modelled_is_said_of_that_alone(home: Path, devices: tuple[Devic
     assert [note.startswith(begins) for note in modelled] == [True]
 
 
-def test_what_is_modelled_is_said_of_that_alone(home: Path, devices: tuple[Device, ...], begins: str) -> None:
-    view = on_node(home, *devices)
-    modelled = [note for note in view.notes if "modelled" in note]
-    assert [note.startswith(begins) for note in modelled] == [True]
-
-
 def test_power_is_of_all_devices_at_once_whatever_pieces_the_run_has(home: Path) -> None:
     """A GPU of 200 W at the plug × 1.1, and one busy CPU × 4 W: 224 W, all the time and never two at a time."""
     ((ran,),) = Node(home, [gpu("9f3a0000", 200)]).write([Process((Job(10, 110, ((30.5, 60.2),)),), cpu=Steady(1))])
