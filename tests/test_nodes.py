@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import math
@@ -626,6 +627,24 @@ def test_journals_that_grow_come_to_the_same(home: Path, tmp_path: Path) -> None
     in_pieces(tmp_path / "pieces", node, cuts)
     assert_same(tmp_path / "pieces", rows_of(home))
     assert [check.violations for check in verify(open_ledger(tmp_path / "pieces"))] == [()] * 7
+
+
+def test_runs_that_go_on_have_their_parts_so_far(home: Path, tmp_path: Path) -> None:
+    """Two runs from 10 s on, 200 W of GPU between them; their journals stand at 60 and 60.5 s: 5000 and 5050 J."""
+    node = Node(tmp_path, [gpu(Steady(200))])
+    runs = node.write([Process((Job(10, 110),)), Process((Job(10, 110),), phase_s=0.5)])
+    (home / "journal").mkdir(parents=True)
+    with contextlib.ExitStack() as writers:
+        for journal in node.journals:
+            file = writers.enter_context((home / "journal" / journal.path.name).open("wb", buffering=0))
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.write(b"".join(line for line in journal.lines if json.loads(line)["mono_ns"] <= 1060.6e9))
+        part = stored(told(home), GPU)
+        states = open_ledger(home).rows("select distinct state from work")
+    assert states == [{"state": "running"}]
+    first, second = (part[ran.run_id] for (ran,) in runs)
+    assert (first.mid, second.mid) == pytest.approx((10_000, 10_100), rel=1e-9)
+    assert (first.active, second.active) == pytest.approx((5000, 5050), rel=1e-9)
 
 
 def test_a_value_after_the_end_changes_a_run_that_is_over(home: Path) -> None:

@@ -123,7 +123,8 @@ with opened as (
     where process_id in (select process_id from opened where ended and end_ns is null) group by process_id
 )
 select o.node_id, o.process_id, o.from_ns, o.from_utc,
-       coalesce(o.end_ns, greatest(o.from_ns, l.ns)) as end_ns, coalesce(o.end_utc, l.at_utc) as end_utc
+       coalesce(o.end_ns, case when l.ns is not null then greatest(o.from_ns, l.ns) end) as end_ns,
+       coalesce(o.end_utc, l.at_utc) as end_utc
 from opened o left join last l on l.process_id = o.process_id and o.end_ns is null
 where coalesce(o.end_ns, l.ns, o.scope_ns) >= o.scope_ns;
 
