@@ -35,9 +35,7 @@ class NumberFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._name = str(path)
         self._fd = -1
-        self._opened = (0, 0)  # device and inode
 
     def read(self) -> tuple[int | None, str]:
         """The number and "ok", or None and why not."""
@@ -47,6 +45,7 @@ class NumberFile:
                 text = self._text()
             except OSError as error:
                 status = errno_name(error)
+                self.close()  # the next try opens what stands there by then
                 continue
             # Without its end of line it may be the first half of a number: believed when it says the same twice.
             if text.endswith(b"\n") or text == before:
@@ -61,16 +60,14 @@ class NumberFile:
         self._fd = -1
 
     def _text(self) -> bytes:
-        found = os.stat(self._name)  # noqa: PTH116 - several times as fast, at every tick
-        if self._fd < 0 or (found.st_dev, found.st_ino) != self._opened:
+        if self._fd < 0 or os.fstat(self._fd).st_nlink == 0:  # another file has taken its place, or none
             self._open()
         return os.pread(self._fd, MAX_BYTES, 0)
 
     def _open(self) -> None:
         fd = os.open(self.path, os.O_RDONLY)
         self.close()
-        opened = os.fstat(fd)
-        self._fd, self._opened = fd, (opened.st_dev, opened.st_ino)
+        self._fd = fd
 
 
 class FileMeter:
