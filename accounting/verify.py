@@ -76,7 +76,7 @@ def _spans(ledger: Ledger) -> Check:
 
 # Each event of a kind is one row of a table; ticks are in `reading`, a row for each counter.
 _TABLES = {"span_start": "span", "span_end": "span_end", "sensor": "sensor", "usage": "usage", "quality": "quality",
-           "note": "note", "gap": "gap"}  # fmt: skip
+           "note": "note", "gap": "gap", "call": "call", "bill": "bill"}  # fmt: skip
 _KIND = re.compile(rb'"event"\s*:\s*"(\w+)"')
 
 

@@ -28,7 +28,7 @@ import duckdb
 import pyarrow as pa
 
 from joulebook.accounting.errors import LedgerBusy, LedgerError
-from joulebook.accounting.ledger import nodes, rollup, segments
+from joulebook.accounting.ledger import calls, nodes, rollup, segments
 from joulebook.accounting.ledger.database import PATIENCE_S, Ledger
 from joulebook.accounting.ledger.journals import JournalFile, is_alive, journal_paths, new_bytes, open_journal
 from joulebook.accounting.ledger.parse import MOST_CHUNKS, BadLine, Chunk, load, shown
@@ -296,6 +296,7 @@ def _fold(con: duckdb.DuckDBPyConnection, moved: list[Move], bad: list[BadLine])
         _move_watermarks(con, moved, bad)
         rollup.refresh(con)
         nodes.refresh(con)
+        calls.refresh(con)
         con.execute("commit")
     except BaseException:
         con.execute("rollback")
@@ -325,16 +326,17 @@ def _unfinished(part: Part) -> BadLine | None:
     return BadLine(part.chunk.journal_id, part.chunk.path, end, reason, shown(tail), count)
 
 
+# Tags as a JSON object.
+_AS_OBJECT = """case when len(tags) > 0
+             then to_json(map_from_entries(list_transform(tags, lambda t: struct_pack(k := t[1], v := t[2]))))
+             else '{}' end"""
 _FACTS = {
     "sensor": """select owner::uuid, seq, process_id, sensor, coalesce(device, 'cpu'), unit, method, boundary,
         scope, source, model, wraps_at, update_s, window_s, accuracy, max_w, share_by, reserved,
         reserved_as, counted
         from event join process_of on journal = owner where event = 'sensor'""",
-    "span": """select owner::uuid, seq, process_id, span_id::uuid, run_id::uuid, parent_id::uuid, name, project,
-        case when len(tags) > 0
-             then to_json(map_from_entries(list_transform(tags, lambda t: struct_pack(k := t[1], v := t[2]))))
-             else '{}' end,
-        command, make_timestamp(at_ns // 1000), mono_ns
+    "span": f"""select owner::uuid, seq, process_id, span_id::uuid, run_id::uuid, parent_id::uuid, name, project,
+        {_AS_OBJECT}, command, make_timestamp(at_ns // 1000), mono_ns
         from event join process_of on journal = owner where event = 'span_start'""",
     "span_end": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), mono_ns,
         ok, error, exit_code, lost_events from event where event = 'span_end'""",
@@ -348,6 +350,18 @@ _FACTS = {
         from event where event = 'quality'""",
     "note": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), text
         from event where event = 'note'""",
+    "call": f"""select owner::uuid, seq, process_id,
+        (select coalesce(max(call_no), 0) from call) + row_number() over (order by owner, seq), call_id::uuid,
+        coalesce(attempt, 1), span_id::uuid, run_id::uuid, source, source_id, provider, host, path, operation,
+        request_model, response_model, response_id, is_stream, status, outcome, error,
+        make_timestamp(coalesce(started_ns, at_ns) // 1000), duration_s, first_token_s,
+        chunks, gap_p50_s, gap_p95_s, gap_max_s, usage_json, units, method, context, sent_chars, received_chars,
+        cost::decimal(38, 12), currency, project, {_AS_OBJECT}, account
+        from event join process_of on journal = owner where event = 'call'""",
+    "bill": """select owner::uuid, seq, source, source_id, provider, model, operation, line_item,
+        make_timestamp(from_ns // 1000), make_timestamp(to_ns // 1000), requests,
+        units, context, cost::decimal(38, 12), currency, project, account
+        from event where event = 'bill'""",
     "gap": """select owner::uuid, seq, process_id, try_cast(run_id as uuid), sensor, reason,
         make_timestamp(from_ns // 1000), make_timestamp(to_ns // 1000), amount, make_timestamp(at_ns // 1000)
         from event join process_of on journal = owner where event = 'gap'""",

@@ -1,0 +1,6 @@
+"""Calls of model APIs, observed from where they pass. No SDK is ever patched; no text and no secret is kept.
+
+    a request ─> its answer, teed ─> an attempt: times, status, the numbers of the usage ─> one `call` in the journal
+
+record      one attempt, as the journal has it
+"""
