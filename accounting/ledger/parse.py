@@ -47,8 +47,9 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "note": ((*_ABOUT, "text"), ()),
     "gap": (("reason",), ("run_id", "sensor", "amount", "from_ns", "to_ns")),
     "call": (("call_id", "source"),
-             (*_ABOUT, "attempt", "source_id", "provider", "host", "path", "operation", "request_model", "response_model",
-              "response_id", "is_stream", "status", "outcome", "error", "started_ns", "duration_s", "first_token_s",
+             (*_ABOUT, "attempt", "source_id", "provider", "host", "path", "operation", "request_model",
+              "response_model", "response_id", "is_stream", "status", "outcome", "error", "started_ns", "duration_s",
+              "first_token_s",
               "chunks", "gap_p50_s", "gap_p95_s", "gap_max_s", "usage_json", "units", "method", "context", "sent_chars",
               "received_chars", "cost", "currency", "project", "tags", "account")),
     "bill": (("source", "source_id", "from_ns", "to_ns"),
@@ -61,7 +62,8 @@ SHARE_BY = ("cpu", "busy", "reservation")
 
 WORD, TEXT, WHOLE, NUMBER, FLAG, TAGS, COUNTERS = "word", "text", "whole", "number", "flag", "tags", "counters"
 FIELDS = {
-    **dict.fromkeys(("event", "span_id", "run_id", "parent_id", "call_id", "method"), WORD),  # texts out of a known set, or ids
+    # texts out of a known set, or ids
+    **dict.fromkeys(("event", "span_id", "run_id", "parent_id", "call_id", "method"), WORD),
     **dict.fromkeys(
         ("journal_id", "host", "boot_id", "joulebook", "python", "cpu_model", "previous_id", "sensor", "device", "unit",
          "boundary", "name", "project", "command", "error", "kind", "text", "reason", "scope", "source", "model",

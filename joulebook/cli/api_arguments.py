@@ -38,7 +38,7 @@ def price(add: Add) -> None:
     parser = add(
         "price",
         "what a call costs, line by line, by the prices in force at a time",
-        "joulebook price --provider openai --model gpt-5 --usage input_tokens=1000,cache_read_tokens=200,output_tokens=50",
+        "joulebook price --provider openai --model gpt-5 --usage input_tokens=1000,cache_read_tokens=200",
     )
     parser.add_argument("--provider", help="whose API, e.g. openai, anthropic, google, aws")
     parser.add_argument("--model", required=True, help="the model, as it is named in requests")

@@ -73,6 +73,7 @@ def bar(title: str) -> Iterator[Callable[[int, int], None]]:
 def ledger_of(args: argparse.Namespace) -> Ledger:
     """The ledger of the home, brought up to date unless `--no-ingest`."""
     from joulebook.accounting.ledger import ingest as fold
+    from joulebook.accounting.ledger import open_ledger
 
     if not args.no_ingest:
         with bar("reading journals") as progress:
