@@ -3,7 +3,7 @@
     call (facts) ─> call_usage, call_bucket ─> call_cost, by the prices known now
 
 A response that was observed twice (by our transport and by OpenTelemetry, or in an import) counts once: the
-observation nearest to the wire does.
+observation nearest to the wire does. So does what one source told twice.
 """
 
 from __future__ import annotations
@@ -117,18 +117,26 @@ _USAGE = pa.schema(
 _BUCKET = pa.schema([("call_no", pa.int64()), ("unit", pa.string()), ("amount", pa.float64())])
 
 _RANKS = " ".join(f"when '{source}' then {rank}" for rank, source in enumerate(SOURCES))
-# Of the observations of one response, the nearest counts; of two as near, the first.
+# Of the observations of one response the nearest counts, of those of one source under one id the first: a call counts
+# that comes first wherever it was seen again.
 _COUNT = f"""
-with key as (
-    select c.call_no, c.response_id, coalesce(u.provider, c.provider, '') as provider,
+with observed as (
+    select c.call_no, c.source, c.source_id, c.response_id, coalesce(u.provider, c.provider, '') as provider,
            case c.source {_RANKS} else {len(SOURCES)} end as rank
-    from call c join call_usage u on u.call_no = c.call_no where c.response_id is not null
+    from call c join call_usage u on u.call_no = c.call_no
+), key as (
+    select call_no, rank, 'response' as kind, provider as giver, response_id as id
+    from observed where response_id is not null
+    union all
+    select call_no, rank, 'source', source, source_id from observed where source_id is not null
 ), touched as (
-    select response_id, provider from key group by all having count(*) > 1 and max(call_no) > ?
+    select kind, giver, id from key group by all having count(*) > 1 and max(call_no) > ?
 ), ranked as (
-    select call_no, row_number() over (partition by response_id, provider order by rank, call_no) = 1 as counted
-    from key join touched using (response_id, provider)
+    select call_no, row_number() over (partition by kind, giver, id order by rank, call_no) as place
+    from key join touched using (kind, giver, id)
+), decided as (
+    select call_no, max(place) = 1 as counted from ranked group by call_no
 )
-update call_usage set counted = r.counted from ranked r
-where r.call_no = call_usage.call_no and call_usage.counted <> r.counted
+update call_usage set counted = d.counted from decided d
+where d.call_no = call_usage.call_no and call_usage.counted <> d.counted
 """
