@@ -3,4 +3,5 @@
     a request ─> its answer, teed ─> an attempt: times, status, the numbers of the usage ─> one `call` in the journal
 
 record      one attempt, as the journal has it
+dialects    a span of OpenTelemetry as an attempt; otel: the exporter of a process; receiver: spans that come over HTTP
 """

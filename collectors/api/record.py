@@ -14,6 +14,8 @@ context         what prices depend on: [["service_tier", "flex"], ["processing",
 sent_chars, received_chars   the length of the texts where no usage came
 cost, currency  what the source says that it cost, a decimal number as text
 project, tags, account   where the source has them; else those of the span around it
+run_id, span_id          the span that it is a part of, where the source knows that or knows that it is of none (None);
+                         else the span around the writing
 """
 
 from __future__ import annotations
@@ -25,13 +27,20 @@ from joulebook.collectors.track import span_around
 
 
 def write_call(fields: dict[str, Any]) -> None:
-    """Writes an attempt, as a part of the span around it. What is None or empty is left out."""
+    """Writes an attempt. What is None or empty is left out."""
     sampler.attempt("call", None, _write, fields)
 
 
 def _write(fields: dict[str, Any]) -> None:
     recorder = sampler.recorder()
-    span = span_around(recorder)
+    span = None if "run_id" in fields else span_around(recorder)
     about = {} if span is None or span.run_id is None else {"run_id": span.run_id, "span_id": span.span_id}
     told = {key: value for key, value in fields.items() if value is not None and value not in ([], "")}
     recorder.journal.write("call", {**about, **told})
+
+
+def settle() -> None:
+    """Makes durable what was written while no run is open; while one is, the recorder does so by itself."""
+    recorder = sampler.recorder()
+    if not recorder.tops:
+        sampler.attempt("journal", None, recorder.journal.sync)
