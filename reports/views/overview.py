@@ -15,14 +15,17 @@ from joulebook.reports.format import amount, day, mid_of, number, scale_for
 from joulebook.reports.view import Figure, Series, View
 from joulebook.reports.views.common import (
     ALL_TIME,
+    LONGEST_CALENDAR_DAYS,
     Period,
     assess_period,
+    calendar,
     capital,
     evidence,
     factor_uses,
     impact_cells,
     impact_tiles,
     in_words,
+    midnight,
     naive,
     plural,
     project_filter,
@@ -30,7 +33,6 @@ from joulebook.reports.views.common import (
 )
 from joulebook.reports.views.summary import as_day, nothing_found, summary, totals
 
-LONGEST_CALENDAR_DAYS = 800
 MOST_BARS = 8
 
 
@@ -114,29 +116,20 @@ def by_day(ledger: Ledger, period: Period, project: str | None = None) -> View:
     if not view.rows:
         return replace(view, width="two-thirds")
     carbon = {as_day(row["day"]): row["carbon_g"] for row in view.rows}
-    calendar = _calendar(list(carbon), period)
-    cells = [carbon.get(when) for when in calendar]
+    days = calendar(list(carbon), period)
+    cells = [carbon.get(when) for when in days]
     series = Series(
         "Best estimate",
-        tuple(calendar),
+        tuple(days),
         tuple(cell.mid if cell else None for cell in cells),
         tuple(cell.low if cell else None for cell in cells),
         tuple(cell.high if cell else None for cell in cells),
     )
     highest = max(view.rows, key=lambda row: row["carbon_g"].mid or 0)
     alt = f"Carbon per day, highest on {day(as_day(highest['day']))} with {mid_of(highest['carbon_g'])}."
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    figure = Figure("days", "Carbon per day", "g", (series,), alt, today if calendar[-1] >= today else None)
+    today = midnight(datetime.now(UTC))
+    figure = Figure("days", "Carbon per day", "g", (series,), alt, today if days[-1] >= today else None)
     return replace(view, title="Carbon per day", sentence="", figure=figure, notes=(), factors=(), width="two-thirds")
-
-
-def _calendar(days: Sequence[datetime], period: Period) -> list[datetime]:
-    """Every day of the period from its first day with data, or only the days with data when that is too long."""
-    begin = [] if period.start == ALL_TIME else [period.start.replace(hour=0, minute=0, second=0, microsecond=0)]
-    first = min([*days, *begin])
-    last = max(days)
-    length = (last - first).days + 1
-    return [first + timedelta(days=n) for n in range(length)] if length <= LONGEST_CALENDAR_DAYS else list(days)
 
 
 def _sum(cells: Sequence[Estimate]) -> Estimate:
