@@ -6,8 +6,7 @@ A request is answered when its calls are on file. One that could not be written 
 sends it again, and what was written of it already counts once. A span that makes no sense is rejected in the answer
 (`partial_success`), and the others are taken. Metrics and logs are taken and dropped: what a call used is not in them.
 
-It listens on the loopback interface alone and answers to names of this machine alone, so that no web page can reach it
-through a name of its own. Nothing that was sent is repeated in an answer.
+It listens on loopback alone (`loopback`). Nothing that was sent is repeated in an answer.
 """
 
 from __future__ import annotations
@@ -19,27 +18,19 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 
-from joulebook.accounting.errors import InputError, MissingExtra
+from joulebook.accounting.errors import MissingExtra
 from joulebook.collectors import sampler
 from joulebook.collectors.api.dialects import Told, call_of, with_events
+from joulebook.collectors.api.loopback import LoopbackServer, Refused, body_of
 from joulebook.collectors.api.record import settle, write_call
 
-LOOPBACK = "127.0.0.1"
 MOST_BYTES = 64_000_000  # of a request, also when unpacked
 PATIENCE_S = 10.0  # with a sender that stops in the middle
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DROPPED = ("/v1/metrics", "/v1/logs")
-
-
-class Refused(Exception):
-    """A request that is not taken: a status of HTTP and why, in one sentence."""
-
-    def __init__(self, status: HTTPStatus, why: str) -> None:
-        super().__init__(why)
-        self.status = status
 
 
 class Taken(NamedTuple):
@@ -50,18 +41,13 @@ class Taken(NamedTuple):
     rejected: int = 0
 
 
-class Receiver(ThreadingHTTPServer):
+class Receiver(LoopbackServer):
     """The server, and the sums of what it has taken."""
 
     daemon_threads = False  # whoever closes it waits for the requests that it has begun
-    request_queue_size = 128
 
     def __init__(self, port: int) -> None:
-        try:
-            super().__init__((LOOPBACK, port), _Handler)
-        except (OSError, OverflowError) as error:
-            raise InputError(f"cannot listen on {LOOPBACK}:{port}: {error}; try --port 0 for a free one") from error
-        self.url = f"http://{LOOPBACK}:{self.server_port}"
+        super().__init__(port, _Handler)
         self.requests = 0
         self.taken = Taken()
         self._turn = threading.Lock()
@@ -100,9 +86,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         try:
-            check_host(self.headers.get("Host"), self.server.server_port)
+            self.server.check_host(self.headers.get("Host"))
             kind = self._kind()
-            body = unpacked(self._body(), self.headers.get("Content-Encoding"))
+            body = unpacked(body_of(self, MOST_BYTES), self.headers.get("Content-Encoding"))
             answer = self._answer(body, kind)
         except Refused as refusal:
             self._send(refusal.status, "text/plain; charset=utf-8", f"{refusal}\n".encode())
@@ -122,20 +108,6 @@ class _Handler(BaseHTTPRequestHandler):
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send {PROTOBUF} or {JSON}")
         return kind
 
-    def _body(self) -> bytes:
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal():
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "say the length of the body")
-        if int(length) > MOST_BYTES:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"send at most {MOST_BYTES} bytes")
-        try:
-            body = self.rfile.read(int(length))
-        except TimeoutError:
-            raise Refused(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
-        if len(body) < int(length):
-            raise Refused(HTTPStatus.BAD_REQUEST, "the body is shorter than was said")
-        return body
-
     def _send(self, status: HTTPStatus, kind: str, body: bytes) -> None:
         try:
             self.send_response(status)
@@ -148,12 +120,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Says nothing: addresses may carry what is not ours to tell."""
-
-
-def check_host(host: str | None, port: int) -> None:
-    """Whether a request names this machine. Raises Refused: a page of the web may have its name point here."""
-    if (host or "").lower() not in {f"{name}:{port}" for name in (LOOPBACK, "localhost", "[::1]")}:
-        raise Refused(HTTPStatus.FORBIDDEN, "this answers to 127.0.0.1 and localhost alone")
 
 
 def unpacked(body: bytes, coding: str | None) -> bytes:
