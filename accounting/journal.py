@@ -173,7 +173,8 @@ class _File:
 class Journal:
     """The journal of this process, opened at the first event; `write` may be called from anywhere at any time.
 
-    `on_loss(error)` is called, inside the turn, for each event that could not be written.
+    `on_loss(error)` is called, inside the turn, for each event that could not be written. `about`: what its header
+    says otherwise, where the events are not of this machine.
     """
 
     def __init__(
@@ -182,11 +183,13 @@ class Journal:
         on_loss: Callable[[OSError], None] | None = None,
         max_bytes: int = MAX_BYTES,
         max_age_s: float = MAX_AGE_S,
+        about: dict[str, Any] | None = None,
     ) -> None:
         self.folder = os.fspath(folder)
         self.lost = 0
         self.turn = Turn()
         self._on_loss = on_loss
+        self._about = about or {}
         self._max_bytes = max_bytes
         self._max_age_ns = int(max_age_s * 1e9)
         self._file: _File | None = None
@@ -277,7 +280,7 @@ class Journal:
         try:
             with contextlib.suppress(OSError):  # some cluster file systems have no locks: better unlocked than lost
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.put("journal", _header(journal_id, previous_id))
+            file.put("journal", _header(journal_id, previous_id) | self._about)
             self._put_sensors(file)
             os.rename(hidden, path)  # noqa: PTH104
         except BaseException:

@@ -85,7 +85,8 @@ def import_(add: Add) -> None:
         "bring in other tools' records and providers' exports; a second time adds nothing",
         "joulebook import litellm spend_logs.csv --project search",
     )
-    parser.add_argument("format", choices=IMPORTS, metavar="FORMAT", help=", ".join(IMPORTS))
+    parser.description += " Rows that cannot be used are named and kept as gaps; the others go in, and it exits with 1."
+    parser.add_argument("format", metavar="FORMAT", help=", ".join(IMPORTS))
     parser.add_argument("files", nargs="+", metavar="FILE", help="files, or folders of transcripts")
     parser.add_argument("--project", help="the project of rows that name none")
 
