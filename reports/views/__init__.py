@@ -4,6 +4,7 @@
     runs, run                      the runs of a period; one run
     summary                        totals by project, day, name or host
     report                         a period, for paper
+    api_page, api_usage, calls, call, latency   calls of model APIs
     factors                        what the numbers rest on
 
 A drawer needs no more than the View.
@@ -11,8 +12,11 @@ A drawer needs no more than the View.
 
 from __future__ import annotations
 
+from joulebook.reports.views.api_usage import api_page, api_usage
+from joulebook.reports.views.call import call, calls, find_call
 from joulebook.reports.views.common import Period, freshness, period_of, projects
 from joulebook.reports.views.factors import factors
+from joulebook.reports.views.latency import latency
 from joulebook.reports.views.overview import by_day, by_project, overview
 from joulebook.reports.views.report import report
 from joulebook.reports.views.run import find_run, run
@@ -21,11 +25,17 @@ from joulebook.reports.views.summary import summary
 
 __all__ = [
     "Period",
+    "api_page",
+    "api_usage",
     "by_day",
     "by_project",
+    "call",
+    "calls",
     "factors",
+    "find_call",
     "find_run",
     "freshness",
+    "latency",
     "overview",
     "period_of",
     "projects",

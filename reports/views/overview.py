@@ -13,6 +13,8 @@ from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.records import METHODS, weakest
 from joulebook.reports.format import amount, day, mid_of, number, scale_for
 from joulebook.reports.view import Figure, Series, View
+from joulebook.reports.views.api_sums import in_period
+from joulebook.reports.views.api_usage import api_section
 from joulebook.reports.views.common import (
     ALL_TIME,
     LONGEST_CALENDAR_DAYS,
@@ -37,13 +39,14 @@ MOST_BARS = 8
 
 
 def overview(ledger: Ledger, period: Period, project: str | None = None) -> View:
-    """Energy, carbon, water and electricity cost of a period, by day and by project."""
+    """Energy, carbon, water and electricity cost of a period, by day and by project; what calls of model APIs cost."""
     assess = assess_period(ledger, period)
     found = totals(assess, period, None, project)
     counts = _counts(ledger, period, project)
     title = View("overview", "Overview", subtitle=f"{capital(period.label)} · location-based")
+    calls = api_section(ledger, in_period(period, project), "calls")
     if not found:
-        return replace(title, sentence=_unmeasured(counts), empty=nothing_found(period, project))
+        return replace(title, sentence=_unmeasured(counts), parts=calls, empty=nothing_found(period, project))
     total = found[0]
     shares = _rests_on(assess, period, project)
     caption = ", ".join(shares) if len(shares) > 1 else ""
@@ -51,7 +54,7 @@ def overview(ledger: Ledger, period: Period, project: str | None = None) -> View
         title,
         sentence=_sentence(total, shares, _against_before(assess, period, project, total), counts),
         tiles=impact_tiles(impact_cells(total), {"energy_j": caption}),
-        parts=(by_day(ledger, period, project), by_project(ledger, period, project)),
+        parts=(by_day(ledger, period, project), by_project(ledger, period, project), *calls),
         notes=standing_notes(assess, found),
         factors=factor_uses(assess, found),
     )
