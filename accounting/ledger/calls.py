@@ -1,6 +1,6 @@
 """What calls mean: which model of the price list, what they used in parts that add up, and which count.
 
-    call (facts) ─> call_usage, call_bucket ─> call_cost, by the prices known now
+    call (facts) ─> call_usage, call_bucket ─> (costs.py) call_cost, call_line
 
 A response that was observed twice (by our transport and by OpenTelemetry, or in an import) counts once: the
 observation nearest to the wire does. So does what one source told twice.
@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
 
 from joulebook.accounting import usage
+from joulebook.accounting.ledger import costs
 from joulebook.accounting.prices.listed import named
+from joulebook.accounting.prices.pricing import NOT_BILLED
 
 # Who observed a call, from the nearest to the wire to the farthest. A source that is not named comes last.
 SOURCES = ("http", "bedrock", "server", "otel", "litellm", "helicone", "langfuse")
-NOT_BILLED = 400  # from this status on a provider answers with an error and bills nothing
 
 
 class Meaning(NamedTuple):
@@ -30,8 +32,11 @@ class Meaning(NamedTuple):
     buckets: dict[str, float]
 
 
-def refresh(con: duckdb.DuckDBPyConnection) -> None:
-    """Work out what the calls mean that are in the ledger and not yet worked out. Part of the ingest's transaction."""
+def refresh(con: duckdb.DuckDBPyConnection, home: Path) -> None:
+    """Work out what the calls mean and cost that are in the ledger and not yet worked out, by the prices of a home.
+
+    Part of the ingest's transaction. Raises InputError where the prices.toml of the home cannot be used.
+    """
     before = int(con.execute("select coalesce(max(call_no), 0) from call_usage").fetchall()[0][0])
     new = con.sql(_NEW, params=[before]).to_arrow_table()
     if not new.num_rows:
@@ -40,6 +45,7 @@ def refresh(con: duckdb.DuckDBPyConnection) -> None:
     _insert(con, "call_usage", [meaning.row for meaning in meanings], _USAGE)
     _insert(con, "call_bucket", list(_bucket_rows(meanings)), _BUCKET)
     con.execute(_COUNT, [before])
+    costs.refresh(con, home, before)
 
 
 def _insert(con: duckdb.DuckDBPyConnection, table: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

@@ -42,11 +42,21 @@ create table call_cost (
     reason varchar, version_id varchar
 );
 
+-- The same, part by part, of the calls whose cost is known: amount × price, which add up to it.
+create table call_line (
+    call_no bigint, unit varchar, amount double, usd_per_unit double,
+    list_usd_per_unit double,            -- before discounts and own prices; null where no list has it
+    tier_start double,                   -- of input tokens of the call; 0: the lowest
+    basis varchar, source varchar
+);
+
 -- Prices, by the list they come from. A version is which lists were in force, from when on.
 create table price (
     list_id varchar, provider varchar, model varchar, context varchar,
     valid_from date, valid_to date, daily_from time, daily_to time,
-    unit varchar, tier_start double, usd_per_unit double, source varchar
+    unit varchar, tier_start double, usd_per_unit double,
+    least_amount double,                 -- a smaller amount is billed as this
+    source varchar
 );
 create table price_list (list_id varchar, kind varchar, name varchar, stored_at_utc timestamp, content varchar);
 create table price_version (version_id varchar, adopted_at_utc timestamp, lists varchar[]);
@@ -63,3 +73,11 @@ from call c
 left join call_usage u on u.call_no = c.call_no
 left join call_cost k on k.call_no = c.call_no
 left join span s on s.span_id = c.span_id;
+
+-- What providers say now: of each bucket of time the last statement. `source_id` is `bucket.statement`.
+create view latest_bill as
+select * exclude (age) from (
+    select *, row_number() over (
+        partition by source, split_part(source_id, '.', 1) order by journal_id desc, seq desc) as age
+    from bill
+) where age = 1;
