@@ -252,12 +252,12 @@ def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows([_cell(told[name]) for name in COLUMNS] for told in rows)
+        writer.writerows([cell(told[name]) for name in COLUMNS] for told in rows)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _cell(value: Any) -> str | None:
+def cell(value: Any) -> str | None:
     """As FOCUS writes it. Text that a spreadsheet would run has an apostrophe before it."""
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")

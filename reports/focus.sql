@@ -6,7 +6,7 @@ with used as (
            l.usd_per_unit::decimal(20, 17) as price,
            coalesce(l.list_usd_per_unit, l.usd_per_unit)::decimal(20, 17) as list_price, l.tier_start, l.basis,
            coalesce(b.amount, l.amount)::decimal(18, 4) as amount, l.amount::decimal(18, 4) as billed_amount,
-           c.usage_method, c.version_id, coalesce(c.tags, r.tags, '{{}}') as tags
+           c.usage_method, c.version_id, coalesce(nullif(c.tags, '{{}}'), r.tags, '{{}}') as tags
     from call_line l
     join api_call c on c.call_no = l.call_no
     left join call_bucket b on b.call_no = l.call_no and b.unit = l.unit

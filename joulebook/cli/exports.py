@@ -47,10 +47,8 @@ def reconcile(args: argparse.Namespace) -> int:
     view = room.reconcile(ledger_of(args), told, asked(args), args.project)
     shown = view if args.all else room.differences(view)
     is_ok = bool(view.rows) and not bad and all(row["verdict"] == room.MATCHED for row in view.rows)
-    for row in bad[:1]:
-        print(
-            f"joulebook: {len(bad):,} rows cannot be used; {row.file}, line {row.line}: {row.reason}", file=sys.stderr
-        )
+    if bad:
+        print(f"joulebook: {plural(len(bad), 'row')} cannot be used; {_where(bad[0])}", file=sys.stderr)
     if args.json:
         remarks = [*shown.alerts, *shown.notes]
         answer = {"ok": is_ok, "tolerance": room.TOLERANCE, **room.sums(view.rows), "unusable_rows": len(bad)}
@@ -71,9 +69,7 @@ def _bills(name: str, files: Iterable[Path]) -> tuple[list[dict[str, Any]], list
             elif isinstance(one, BadRow):
                 bad.append(one._replace(file=one.file or path))
     if bad and not stated:
-        raise InputError(
-            f"{bad[0].file}: no row can be used; line {bad[0].line}: {bad[0].reason}. Is it another format?"
-        )
+        raise InputError(f"no row can be used; {_where(bad[0])}; is it another format?")
     return list(stated.values()), bad
 
 

@@ -21,7 +21,7 @@ TOLERANCE = 0.001  # of tokens and of money: what is nearer agrees
 HALF_A_TOKEN = 0.5
 MATCHED, TOKENS_DIFFER, PRICE_DIFFERS = "matched", "tokens differ", "price differs"
 MISSING_HERE, MISSING_THERE = "missing here", "missing there"
-TIERS = (("batch", {"processing": "batch"}), *((tier, {"service_tier": tier}) for tier in ("flex", "priority")))
+TIERS = (("batch", {"processing": "batch"}), *((tier, {"service_tier": tier}) for tier in ("flex", "priority", "fast")))
 
 Pricer = Callable[[Named, date, Mapping[str, float], Mapping[str, str]], "float | None"]
 
@@ -162,11 +162,10 @@ def _unseen_client(cell: Cell, _: About) -> Iterator[Cause]:
 
 def _tier(cell: Cell, about: About) -> Iterator[Cause]:
     units = cell.theirs.units or cell.ours.units or {}
-    for tier, context in TIERS:
-        cost_usd = about.price(cell.key.named, cell.key.day, units, context)
-        if cost_usd is not None and _agree(cell, cost_usd, about):
-            yield Cause("tier", f"the provider's cost is that of the same tokens in tier {tier}")
-            return
+    costs = {tier: about.price(cell.key.named, cell.key.day, units, context) for tier, context in TIERS}
+    fitting = [tier for tier, cost_usd in costs.items() if cost_usd is not None and _agree(cell, cost_usd, about)]
+    if fitting:
+        yield Cause("tier", f"the provider's cost is that of the same tokens in tier {' or '.join(fitting)}")
 
 
 def _agreement(cell: Cell, about: About) -> Iterator[Cause]:
