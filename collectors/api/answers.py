@@ -104,8 +104,8 @@ def model_in(path: str) -> str | None:
     return None if found is None else _name(next(filter(None, found.groups())))
 
 
-def read(events: Sequence[Event]) -> Answer:
-    """What the events of an answer tell."""
+def read(events: Sequence[Event], is_error: bool = False) -> Answer:
+    """What the events of an answer tell. `is_error`: the status says so."""
     told, first_piece = _telling(events)
     place, usage, is_beginning = _usage(told)
     units = () if usage else _counts(told)
@@ -116,7 +116,7 @@ def read(events: Sequence[Event]) -> Answer:
         response_id=_name(_first(told, "id", "responseId", "response_id", "generation_id")),
         context=_context(told, usage or {}),
         cost=_cost(usage or {}),
-        error=error_of(told),
+        error=kind_in(told[0]) if is_error and told else error_of(told),
         first_piece=first_piece,
         is_final=_is_final(events, told),
         is_beginning=is_beginning,

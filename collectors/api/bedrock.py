@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+from joulebook.accounting.records import uuid7
 from joulebook.collectors import sampler
 from joulebook.collectors.api import streams
 from joulebook.collectors.api.transport import BEDROCK_COUNTS
@@ -46,7 +47,7 @@ def _begin(said: Client, told: dict[str, Any]) -> None:
     url = urlsplit(request.url)
     body = request.data if isinstance(request.data, bytes) else str(request.data or "").encode()
     before: Watch | None = request.context.get(_KEY)
-    which = None if before is None else Try(before.which.call_id, before.which.number + 1)
+    which = Try(uuid7(), 1) if before is None else Try(before.which.call_id, before.which.number + 1)
     request.context[_KEY] = Watch(said, Asked(url.netloc.rpartition("@")[2], unquote(url.path), body), which)
 
 

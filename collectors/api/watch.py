@@ -67,6 +67,7 @@ class Watch:
         self.pid = os.getpid()
         self.client, self.asked = client, asked
         self.which = which or _which(asked)
+        self.is_guessed = which is None  # which attempt it is
         self.span = span_around(sampler.recorder())
         self.status: int | None = None
         self.kind: str | None = None  # of the body: how it is taken apart
@@ -138,7 +139,7 @@ async def teed_async(pieces: AsyncIterable[Any], watch: Watch) -> AsyncIterator[
 
 def _write(watch: Watch, ended_s: float) -> None:
     events = _events(watch)
-    answer = answers.read(events)
+    answer = answers.read(events, (watch.status or 0) >= 400)
     request = streams.parsed(watch.asked.body or b"") or {}
     outcome = _outcome(watch, answer, answers.operation_of(watch.asked.path))
     _remember(watch, outcome)
@@ -287,7 +288,7 @@ def _remember(watch: Watch, outcome: str) -> None:
     """A failure that an SDK may answer with another attempt."""
     status = watch.status or 0
     may_retry = status in RETRIED or status >= 500 or isinstance(watch.error, Exception)
-    if may_retry and outcome != "ok":
+    if watch.is_guessed and may_retry and outcome != "ok":
         while len(_failed) >= MAX_REMEMBERED:
             _failed.pop(next(iter(_failed)), None)
         _failed[_key(watch.asked)] = time.monotonic(), watch.which
