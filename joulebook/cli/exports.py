@@ -48,7 +48,7 @@ def reconcile(args: argparse.Namespace) -> int:
     shown = view if args.all else room.differences(view)
     is_ok = bool(view.rows) and not bad and all(row["verdict"] == room.MATCHED for row in view.rows)
     if bad:
-        print(f"joulebook: {plural(len(bad), 'row')} cannot be used; {_where(bad[0])}", file=sys.stderr)
+        print(f"joulebook: {plural(len(bad), 'row')} cannot be used; {bad[0]}", file=sys.stderr)
     if args.json:
         remarks = [*shown.alerts, *shown.notes]
         answer = {"ok": is_ok, "tolerance": room.TOLERANCE, **room.sums(view.rows), "unusable_rows": len(bad)}
@@ -58,23 +58,19 @@ def reconcile(args: argparse.Namespace) -> int:
     return 0 if is_ok else 1
 
 
-def _bills(name: str, files: Iterable[Path]) -> tuple[list[dict[str, Any]], list[BadRow]]:
-    """What a provider states in files, the last statement of each bucket; and the rows that cannot be used."""
+def _bills(name: str, files: Iterable[Path]) -> tuple[list[dict[str, Any]], list[str]]:
+    """What a provider states in files, the last statement of each bucket; and what is wrong with other rows."""
     stated: dict[tuple[str, str], dict[str, Any]] = {}
-    bad: list[BadRow] = []
+    bad: list[str] = []
     for path in files:
         for one in importer(name)(path):
             if isinstance(one, Entry):
                 stated[one.source, one.source_id.partition(".")[0]] = one.events[-1][1]
             elif isinstance(one, BadRow):
-                bad.append(one._replace(file=one.file or path))
+                bad.append(f"{path}, line {one.line}: {one.reason}")
     if bad and not stated:
-        raise InputError(f"no row can be used; {_where(bad[0])}; is it another format?")
+        raise InputError(f"no row can be used; {bad[0]}; is it another format?")
     return list(stated.values()), bad
-
-
-def _where(row: BadRow) -> str:
-    return f"{row.file}, line {row.line}: {row.reason}"
 
 
 def _age(path: Path) -> tuple[float, str]:

@@ -218,7 +218,7 @@ def _row(cell: Cell, about: About) -> dict[str, Any]:
 
 def _pair(key: str, here: float | None, there: float | None) -> dict[str, float | None]:
     difference = None if here is None or there is None else round(here - there, PLACES)
-    return {key: here, f"provider_{key}": there, f"difference_{key}": difference}
+    return {key: here, f"provider_{key}": there, f"difference_{key.removeprefix('cost_')}": difference}
 
 
 def _told_tokens(theirs: Side, *kinds: str) -> float | None:

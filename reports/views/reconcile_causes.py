@@ -62,7 +62,9 @@ def causes(cell: Cell, about: About) -> list[Cause]:
     verdict = verdict_of(cell, about)
     rules = {MATCHED: OF_MATCHES, PRICE_DIFFERS: OF_PRICES}.get(verdict, OF_TOKENS)
     found = [cause for rule in rules for cause in rule(cell, about)]
-    return found or ([] if verdict == MATCHED else [Cause("unknown", "nothing that is known here explains it")])
+    if found or verdict == MATCHED:
+        return found
+    return [*_contract_price(cell, about)] or [Cause("unknown", "nothing that is known here explains it")]
 
 
 def near(one: float, other: float, slack: float = 0.0) -> bool:
@@ -168,14 +170,16 @@ def _tier(cell: Cell, about: About) -> Iterator[Cause]:
         yield Cause("tier", f"the provider's cost is that of the same tokens in tier {' or '.join(fitting)}")
 
 
-def _agreement(cell: Cell, about: About) -> Iterator[Cause]:
-    """Own prices are not applied there, or those applied there are not known here."""
-    ours, at_list, theirs = cost_here(cell), cell.ours.list_cost_usd, cell.theirs.cost_usd
-    if ours is None or at_list is None or theirs is None:
-        return
-    if not near(at_list, ours) and _agree(cell, at_list, about):
+def _list_price(cell: Cell, about: About) -> Iterator[Cause]:
+    ours, at_list = cost_here(cell), cell.ours.list_cost_usd
+    if ours is not None and at_list is not None and not near(at_list, ours) and _agree(cell, at_list, about):
         yield Cause("list price", f"billed at the list price; by own prices it is {money(ours)}")
-    elif near(at_list, ours) and theirs < ours:
+
+
+def _contract_price(cell: Cell, about: About) -> Iterator[Cause]:
+    """What is left when all else has been looked at: the same tokens for less than the list says."""
+    ours, at_list, theirs = cost_here(cell), cell.ours.list_cost_usd, cell.theirs.cost_usd
+    if ours and at_list and theirs and near(at_list, ours) and theirs < ours and not differing(cell, about):
         told = f"billed at {theirs / ours:.1%} of the list price"
         yield Cause("contract price", f"{told}: a discount that this ledger's prices.toml does not have")
 
@@ -195,5 +199,5 @@ Rule = Callable[[Cell, About], Iterator[Cause]]
 OF_TOKENS: tuple[Rule, ...] = (
     _not_in_export, _time_zone, _cache_split, _reasoning, _estimated, _retries, _unseen_client,
 )  # fmt: skip
-OF_PRICES: tuple[Rule, ...] = (_tier, _agreement, _retries, _unseen_client)
+OF_PRICES: tuple[Rule, ...] = (_list_price, _tier, _retries, _unseen_client)
 OF_MATCHES: tuple[Rule, ...] = (_unpriced, _rounding)
