@@ -3,8 +3,8 @@
     main
     ├── ingest      fold what jobs have written since; milliseconds when nothing is new
     ├── filters     period and project, the same on each page, kept in the address
-    └── page        Overview, Runs or API usage; with `?run=<id>` in the address one run covers it, with `?call=<id>`
-                    one call covers that
+    └── page        Overview, Runs, API usage or Reconcile; with `?run=<id>` in the address one run covers it, with
+                    `?call=<id>` one call covers that
 
 No connection is kept: the ledger handle opens the file for one question and closes it. Nothing is cached, so what is
 on the page is what the ledger says. Streamlit runs `main` again on each click: `streamlit run` of this file, or of
@@ -123,6 +123,7 @@ def _pages(asking: Callable[[Body], Callable[[], None]]) -> list[Any]:
         ),
         st.Page(asking(runs_page), title="Runs", url_path="runs", icon=":material/table_rows:"),
         st.Page(asking(api_page), title="API usage", url_path="api", icon=":material/api:"),
+        st.Page(asking(reconcile_page), title="Reconcile", url_path="reconcile", icon=":material/balance:"),
     ]
 
 
@@ -226,6 +227,12 @@ def api_page(ledger: Any, what: Asked) -> None:
     from joulebook.reports.views import Period, api_page
 
     _show(api_page(ledger, Period(what.start, what.end, what.label), what.project), what, ledger)
+
+
+def reconcile_page(ledger: Any, what: Asked) -> None:
+    from joulebook.reports.views import Period, reconciled
+
+    _show(reconciled(ledger, Period(what.start, what.end, what.label)), what, ledger)
 
 
 def run_page(ledger: Any, below: str) -> None:

@@ -16,7 +16,7 @@ from joulebook.accounting.records import uuid7
 from joulebook.cli import main
 from joulebook.reports.view import View
 from joulebook.reports.views import period_of
-from joulebook.reports.views import reconcile as room
+from joulebook.reports.views.reconcile import reconcile, reconciled, sums
 
 DAY_S, HOUR_S = 86_400, 3_600
 CHAT = {"input_tokens": 1200, "cache_read_tokens": 1024, "output_tokens": 300, "output_reasoning_tokens": 128}
@@ -87,7 +87,7 @@ def times(amounts: Mapping[str, float], number: float, **other: float) -> dict[s
 
 
 def compare(ledger: Ledger, *bills: dict[str, Any]) -> View:
-    return room.reconcile(ledger, bills, period_of())
+    return reconcile(ledger, bills, period_of())
 
 
 def told(view: View) -> list[tuple[Any, ...]]:
@@ -134,8 +134,8 @@ def test_what_nothing_here_recorded_is_an_unseen_client(ledger: Ledger) -> None:
     assert row["difference_tokens"] == -1500
     other = compare(ledger, bill(0, times(CHAT, 2)), bill(0, {"input_tokens": 7}, model="gpt-4o"))
     assert told(other)[0] == ("2026-01-01", "gpt-4o", "missing here", "unseen client")
-    sums = room.sums(other.rows)
-    assert (sums["rows_matched"], sums["matched_token_share"]) == (1, pytest.approx(3000 / 3007))
+    whole = sums(other.rows)
+    assert (whole["rows_matched"], whole["matched_token_share"]) == (1, pytest.approx(3000 / 3007))
 
 
 def test_what_the_provider_does_not_have_is_missing_there(ledger: Ledger) -> None:
@@ -246,9 +246,9 @@ def test_what_cannot_be_set_beside_a_day_is_told(ledger: Ledger) -> None:
 
 
 def test_the_period_and_the_project_narrow_it(ledger: Ledger) -> None:
-    nothing = room.reconcile(ledger, [bill(0, CHAT)], period_of(until=_day(0)))
+    nothing = reconcile(ledger, [bill(0, CHAT)], period_of(until=_day(0)))
     assert (nothing.rows, nothing.empty) == ((), "The export has no day of all time to 31 Dec 2025.")
-    (row,) = room.reconcile(ledger, [bill(0, CHAT)], period_of(), "another project").rows
+    (row,) = reconcile(ledger, [bill(0, CHAT)], period_of(), "another project").rows
     assert row["verdict"] == "missing here"
 
 
@@ -360,5 +360,6 @@ def test_bills_that_were_imported_are_compared_on_the_page(tmp_path: Path, capsy
     for rows in ((0, 1, 700, 100, 0), (0, 1, 1200, 300, 1024)):  # the second replaces the first
         assert main(["--home", str(home), "import", "openai", str(usage_file(tmp_path / "usage.csv", rows))]) == 0
     found = open_ledger(home)
-    view = room.reconcile(found, room.imported(found), period_of())
-    assert told(view) == [("2026-01-01", "gpt-5", "matched", None)]
+    assert told(reconciled(found, period_of())) == [("2026-01-01", "gpt-5", "matched", None)]
+    before = reconciled(found, period_of(until=_day(0)))
+    assert before.empty.startswith("No provider's statement of all time to 31 Dec 2025 was imported.")

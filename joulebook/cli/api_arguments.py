@@ -110,6 +110,8 @@ def reconcile(add: Add) -> None:
         "set the calls of the ledger beside a provider's own export, by day and model; changes nothing",
         "joulebook reconcile openai completions_usage.csv",
     )
+    tolerance = "Exits with 0 where all agree within 0.1 % (of money: or the export's own rounding), else with 1."
+    parser.epilog = f"{parser.epilog}\n\n{tolerance}"
     parser.add_argument("format", choices=BILLS, metavar="FORMAT", help=", ".join(BILLS))
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of the provider's export")
     parser.add_argument("--all", action="store_true", help="also the rows in which both agree")

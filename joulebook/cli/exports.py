@@ -38,20 +38,20 @@ def export(args: argparse.Namespace) -> int:
 
 def reconcile(args: argparse.Namespace) -> int:
     """Draw what differs; 1 when something does."""
-    from joulebook.reports import as_json
+    from joulebook.reports import as_json, views
     from joulebook.reports.terminal import draw
-    from joulebook.reports.views import reconcile as room
     from joulebook.reports.views.common import plural
+    from joulebook.reports.views.reconcile import MATCHED, TOLERANCE, differences, sums
 
     told, bad = _bills(args.format, sorted({Path(name) for name in args.files}, key=_age))
-    view = room.reconcile(ledger_of(args), told, asked(args), args.project)
-    shown = view if args.all else room.differences(view)
-    is_ok = bool(view.rows) and not bad and all(row["verdict"] == room.MATCHED for row in view.rows)
+    view = views.reconcile(ledger_of(args), told, asked(args), args.project)
+    shown = view if args.all else differences(view)
+    is_ok = bool(view.rows) and not bad and all(row["verdict"] == MATCHED for row in view.rows)
     if bad:
         print(f"joulebook: {plural(len(bad), 'row')} cannot be used; {bad[0]}", file=sys.stderr)
     if args.json:
         remarks = [*shown.alerts, *shown.notes]
-        answer = {"ok": is_ok, "tolerance": room.TOLERANCE, **room.sums(view.rows), "unusable_rows": len(bad)}
+        answer = {"ok": is_ok, "tolerance": TOLERANCE, **sums(view.rows), "unusable_rows": len(bad)}
         print_json({**answer, "rows": as_json.rows(shown), "remarks": remarks})
     else:
         draw(shown)

@@ -85,6 +85,13 @@ def differences(view: View) -> View:
     return replace(view, rows=rows, notes=(*notes, *view.notes))
 
 
+def reconciled(ledger: Ledger, period: Period) -> View:
+    """The bills that were imported beside all calls: a provider names projects in its own way."""
+    view = reconcile(ledger, imported(ledger), period)
+    how = f"No provider's statement of {period.label} was imported. Import one: joulebook import openai usage.csv"
+    return replace(view, empty=how) if view.empty else replace(view, notes=(*view.notes, "Of all projects."))
+
+
 def imported(ledger: Ledger) -> list[dict[str, Any]]:
     """The bills that are in the ledger, as the journal had them; of several statements of one bucket, the last."""
     return ledger.rows("select *, epoch_ns(from_utc) as from_ns, epoch_ns(to_utc) as to_ns from latest_bill")
