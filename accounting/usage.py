@@ -17,16 +17,21 @@ from joulebook.accounting.prices.listed import snapshot
 
 CHARS_PER_TOKEN = 4.0  # of English text, for a stream that was left before its usage came
 
-# Where else an answer has a number: (path from the usage, unit).
+# Where else an answer has a number: (path, unit).
 MORE = (
-    (("prompt_cache_hit_tokens",), "cache_read_tokens"),  # DeepSeek
-    (("cached_tokens",), "cache_read_tokens"),  # Cohere
-    (("prompt_audio_seconds",), "input_audio_seconds"),  # Mistral
-    (("prompt_tokens_details", "image_tokens"), "input_image_tokens"),  # OpenAI
+    (("usage", "prompt_cache_hit_tokens"), "cache_read_tokens"),  # DeepSeek
+    (("usage", "prompt_audio_seconds"), "input_audio_seconds"),  # Mistral
+    (("usage", "prompt_tokens_details", "image_tokens"), "input_image_tokens"),  # OpenAI
+    (("usage", "input_token_details", "audio_tokens"), "input_audio_tokens"),  # OpenAI's transcriptions
+    (("usage", "output_tokens_details", "thinking_tokens"), "output_reasoning_tokens"),  # Claude, at others
+    (("usage", "server_tool_use", "web_search_requests"), "web_searches"),
+    (("meta", "billed_units", "search_units"), "rerank_searches"),  # Cohere
 )
+ALONE = "rerank_searches"  # the one of them that may be all that an answer says
 # How an answer without a known provider is read, by a field that only its kind has.
 SHAPES = (
     (("usage", "prompt_tokens"), ("openai", "chat")),
+    (("usage", "input_tokens_details"), ("openai", "responses")),
     (("usage", "input_tokens"), ("anthropic", "default")),
     (("usageMetadata", "totalTokenCount"), ("google", "default")),
     (("usage", "inputTokens"), ("aws", "default")),
@@ -58,8 +63,11 @@ def reported(answer: Mapping[str, Any], provider_id: str | None, path: str | Non
             _, usage = extractor.extract(answer)
         except ValueError:
             continue
-        amounts = {name: float(value) for name, value in usage._reported_values().items() if value}
+        amounts = {name: float(value) for name, value in usage._reported_values().items()}
         return _corrected(amounts | _more(answer, amounts), answer)
+    alone = _more(answer, {}).get(ALONE)
+    if alone is not None:
+        return {ALONE: alone}
     raise Unreadable("the answer has no usage that can be read")
 
 
@@ -69,12 +77,11 @@ def disjoint(amounts: Mapping[str, float]) -> dict[str, float]:
     Where two parts may overlap and nobody says by how much (cached and audio tokens), it is by as little as possible.
     Raises Unreadable where parts are more than their whole.
     """
-    whole = _with_overlaps(_with_wholes({name: value for name, value in amounts.items() if value}))
-    left: dict[str, float] = {}
-    for name, parts in _nesting(tuple(sorted(whole))):
-        inside = sum(left[part] for part in parts)
-        left[name] = whole[name] - inside
-        if left[name] < -1e-6:
+    whole = _with_overlaps(_with_wholes(dict(amounts)))
+    left = _left(whole, tuple(sorted(whole)))
+    for name, amount in left.items():
+        if amount < -1e-6:
+            inside = whole[name] - amount
             raise Unreadable(f"parts of {name} add up to {inside:g}, more than the {whole[name]:g} of it")
     return {name: left[name] for name in whole if left[name] > 0}
 
@@ -126,8 +133,7 @@ def _at(value: Any, fields: tuple[str, ...]) -> Any:
 
 
 def _more(answer: Mapping[str, Any], amounts: Mapping[str, float]) -> dict[str, float]:
-    usage = answer.get("usage")
-    found = {unit: _at(usage, fields) for fields, unit in MORE if unit not in amounts}
+    found = {unit: _at(answer, fields) for fields, unit in MORE if unit not in amounts}
     return {unit: float(value) for unit, value in found.items() if isinstance(value, int | float) and value > 0}
 
 
@@ -141,10 +147,18 @@ def _corrected(amounts: dict[str, float], answer: Mapping[str, Any]) -> dict[str
     return amounts
 
 
+def _left(amounts: Mapping[str, float], names: tuple[str, ...]) -> dict[str, float]:
+    """Of each of these what is in none of its parts."""
+    left: dict[str, float] = {}
+    for name, parts in _nesting(names):
+        left[name] = amounts[name] - sum(left[part] for part in parts)
+    return left
+
+
 def _with_wholes(amounts: dict[str, float]) -> dict[str, float]:
     """With the whole of each part that was reported without it, e.g. input where only cached input is known."""
     for whole, parts in _missing_wholes(tuple(sorted(amounts))):
-        amounts[whole] = sum(amounts[part] for part in parts)
+        amounts[whole] = sum(_left(amounts, parts).values())
     return amounts
 
 
@@ -168,15 +182,13 @@ def _nesting(names: tuple[str, ...]) -> list[tuple[str, list[str]]]:
 
 
 @cache
-def _missing_wholes(names: tuple[str, ...]) -> list[tuple[str, list[str]]]:
-    """The units that hold some of these and are not among them, the innermost first, with what to add up for each."""
+def _missing_wholes(names: tuple[str, ...]) -> list[tuple[str, tuple[str, ...]]]:
+    """The units that hold some of these and are not among them, the innermost first, with all that each holds."""
     here = [unit_of(name) for name in names]
     wholes = {one for one in units().values() for part in here if one.dimensions < part.dimensions and one not in here}
-    found: list[tuple[str, list[str]]] = []
+    found: list[tuple[str, tuple[str, ...]]] = []
     for whole in sorted(wholes, key=lambda one: -len(one.dimensions)):
-        parts = [part for part in here if whole.dimensions < part.dimensions]
-        outer = [part.name for part in parts if not any(other.dimensions < part.dimensions for other in parts)]
-        found.append((whole.name, outer))
+        found.append((whole.name, tuple(part.name for part in here if whole.dimensions < part.dimensions)))
         here.append(whole)
     return found
 

@@ -92,10 +92,17 @@ def _used(call: dict[str, Any], provider_id: str | None) -> tuple[dict[str, floa
             return usage.disjoint(amounts), call["method"] or "declared", None
         if call["usage_json"]:
             amounts = usage.reported(json.loads(call["usage_json"]), provider_id, call["path"])
+            if call["received_chars"]:
+                return usage.disjoint(_with_output(amounts, call["received_chars"])), "modelled", _LEFT
             return usage.disjoint(amounts), call["method"] or "measured", None
     except (ValueError, TypeError, OverflowError) as error:
         return {}, "unknown", f"the usage cannot be read: {error}"
     return _guessed(call)
+
+
+def _with_output(amounts: dict[str, float], chars: int) -> dict[str, float]:
+    """With an output that its text has at least: the usage was told before that was written, and the stream left."""
+    return amounts | {"output_tokens": max(amounts.get("output_tokens", 0.0), chars / usage.CHARS_PER_TOKEN)}
 
 
 def _guessed(call: dict[str, Any]) -> tuple[dict[str, float], str, str | None]:
@@ -103,15 +110,17 @@ def _guessed(call: dict[str, Any]) -> tuple[dict[str, float], str, str | None]:
     if (call["status"] or 0) >= NOT_BILLED:
         return {}, "unknown", f"answered with status {call['status']}, which is not billed"
     if not call["received_chars"]:
-        return {}, "unknown", f"no usage was reported ({call['outcome'] or 'the source has none'})"
+        why = ", ".join(filter(None, (call["outcome"], call["error"]))) or "the source has none"
+        return {}, "unknown", f"no usage was reported ({why})"
     sizes = {"input_tokens": call["sent_chars"] or 0, "output_tokens": call["received_chars"]}
     amounts = {unit: chars / usage.CHARS_PER_TOKEN for unit, chars in sizes.items() if chars}
     return amounts, "modelled", "no usage was reported: tokens from the length of the texts, four characters each"
 
 
+_LEFT = "the stream was left before its end: output from the length of the text, four characters a token"
 _NEW = """
 select call_no, provider, host, path, request_model, response_model, context, units, usage_json, method, status,
-       outcome, sent_chars, received_chars
+       outcome, error, sent_chars, received_chars
 from call where call_no > ? order by call_no
 """
 _USAGE = pa.schema(
