@@ -250,7 +250,8 @@ class Recorder:
             if self._node is not None and not self.tops:
                 self._node.wake()
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Reads every counter, as it is done once a second while a span is open, now."""
         batch = self._node_now(None, is_tick=True) if self.tops else None
         self._turn.run(self._take, batch)
 
@@ -356,7 +357,7 @@ class Recorder:
             now_s = time.monotonic()
             if now_s >= due_s:
                 self._note_lateness(now_s - expected_s)
-                attempt("sampler", None, self._tick)
+                attempt("sampler", None, self.tick)
                 expected_s = due_s + interval_s
                 due_s = next_s(start_s, interval_s)
             if now_s >= sync_s:
