@@ -30,8 +30,11 @@ from joulebook.reports.view import Column, View
 
 PIPE_WIDTH = 500  # a pipe has no width of its own; a name must not be cut or folded for it
 NARROW = 132
-LESS_NEEDED = ("host", "water_l", "cost_usd", "factor_id", "factor_ids", "sensor", "idle_energy_j", "provider",
-               "retries", "attempts_n", "cache_read_tokens", "reasoning_tokens", "wasted_attempts", "at_s", "response_id")  # fmt: skip
+LESS_NEEDED = (
+    "host", "water_l", "cost_usd", "factor_id", "factor_ids", "sensor", "idle_energy_j", "retries", "attempts_n",
+    "cache_read_tokens", "reasoning_tokens", "wasted_attempts", "at_s", "response_id", "gap_s_p50",
+    "gap_s_p95", "gap_s_max",
+)  # fmt: skip
 PADDING, LEAST_NAME = 3, 8  # characters between two columns, and of a column of names
 MOST_ROWS = {"power": 0, "spans": 25, "about": 50}
 _STYLES = {"failed": "red", "lost": "red", "running": "yellow", "fail": "red", "warn": "yellow", "impossible": "red"}
@@ -135,8 +138,10 @@ def _widths(columns: Sequence[Column], written: Sequence[tuple[str, list[Text]]]
     if rest < 0 or sum(natural) <= sum(widths) + rest:
         return [None] * len(columns)
     for wanted in (values, natural):  # a header breaks sooner than a value
-        for index in sorted(range(len(columns)), key=lambda index: wanted[index] - widths[index]):
-            more = min(rest, max(0, wanted[index] - widths[index]))
+        ordered = sorted(range(len(columns)), key=lambda index: wanted[index] - widths[index])
+        for place, index in enumerate(ordered):
+            fair = rest // (len(ordered) - place)  # what is left goes to all that want more
+            more = min(fair, max(0, wanted[index] - widths[index]))
             widths[index] += more
             rest -= more
     return widths

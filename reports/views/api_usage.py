@@ -79,10 +79,9 @@ def api_usage(
         return replace(view, empty=nothing_called(period, project))
     (whole,) = sums(ledger, table)
     kept = view.rows[:limit]
-    cut = "" if len(kept) == len(view.rows) else f" Of {len(view.rows):,} rows, the first {len(kept):,} are shown."
     return replace(
         view,
-        sentence=_sentence(whole) + cut,
+        sentence=_sentence(whole) + _cut(view.rows, kept),
         tiles=_tiles(whole),
         rows=kept,
         figure=_days(view.rows, period) if by == "day" else _bars(view.rows, by),
@@ -107,7 +106,7 @@ def api_page(ledger: Ledger, period: Period, project: str | None = None) -> View
         _failures(ledger, asked),
         _unpriced(ledger, asked),
         *latency(ledger, period, project).parts,
-        _by(ledger, table, "model-project-day"),
+        _in_full(_by(ledger, table, "model-project-day")),
         newest_calls(ledger, asked),
     )
     return replace(
@@ -119,21 +118,24 @@ def api_page(ledger: Ledger, period: Period, project: str | None = None) -> View
     )
 
 
-def api_section(ledger: Ledger, asked: Asked, key: str) -> tuple[View, ...]:
+def api_section(ledger: Ledger, asked: Asked, limit: int | None = None) -> tuple[View, ...]:
     """The part of another View that has to do with calls, by model; nothing where there are none."""
     table = used(ledger, asked)
     if not table.num_rows:
         return ()
     (whole,) = sums(ledger, table)
     by_model = _by(ledger, table, "model")
+    rows = by_model.rows[:limit]
+    sentence = _sentence(whole) + _cut(by_model.rows, rows)
     notes = (*_notes(whole), "API cost is what calls cost elsewhere: it is not in the cost of electricity.")
-    return (replace(by_model, key=key, title="API calls", sentence=_sentence(whole), tiles=_tiles(whole), notes=notes),)
+    section = replace(by_model, key="calls", title="API calls", sentence=sentence, tiles=_tiles(whole))
+    return (replace(section, rows=rows, notes=notes),)
 
 
 def calls_of_run(ledger: Ledger, run_id: str) -> tuple[View, ...]:
     """The calls of a run: their sums by model, and the newest of them."""
     asked = in_run(run_id)
-    section = api_section(ledger, asked, "calls")
+    section = api_section(ledger, asked)
     return (*section, newest_calls(ledger, asked)) if section else ()
 
 
@@ -151,13 +153,20 @@ def _by(ledger: Ledger, table: pa.Table, by: str) -> View:
     rows = tuple(row_of(found, keys) for found in sums(ledger, table, keys))
     whole = tuple(row_of(found) for found in sums(ledger, table)) if len(rows) > 1 else ()
     unused = [key for key in _SOMETIMES if not any(row[key] for row in rows)]
+    columns = [column for column in SUM_COLUMNS if column.key not in unused]
     return View(
         key=f"calls_by_{by.replace('-', '_')}",
         title=f"API calls by {by.replace('-', ', ')}",
-        columns=(*(Column(key, LABELS[key]) for key in keys), *(c for c in SUM_COLUMNS if c.key not in unused)),
+        columns=(*(Column(key, LABELS[key]) for key in keys), *columns),
         rows=rows,
         totals=tuple({keys[0]: "All", **row} for row in whole),
     )
+
+
+def _in_full(view: View) -> View:
+    """A long table of small groups: without a sum above it, each amount in full."""
+    return replace(view, totals=(), columns=tuple(
+        replace(column, unit=None) if column.unit == "token" else column for column in view.columns))  # fmt: skip
 
 
 def _sentence(whole: Mapping[str, Any]) -> str:
@@ -175,10 +184,16 @@ def _sentence(whole: Mapping[str, Any]) -> str:
     return f"{told}."
 
 
+def _cut(rows: Sequence[Any], kept: Sequence[Any]) -> str:
+    return "" if len(kept) == len(rows) else f" Of {len(rows):,} rows, the first {len(kept):,} are shown."
+
+
 def _tiles(whole: Mapping[str, Any]) -> tuple[Tile, ...]:
     shares = evidence(cost_parts(whole))
     calls, unpriced = whole["calls"], whole["unpriced_calls"]
-    attempts = f"{plural(whole['attempts'], 'attempt')}, {whole['retries']:,} of them again" if whole["retries"] else ""
+    attempts = (
+        f"{plural(whole['attempts'], 'attempt')}, {whole['retries']:,} of them retries" if whole["retries"] else ""
+    )
     return (
         Tile("Calls", exactly(calls, "call", "measured"), attempts,
              "Requests: one with all its attempts is one call."),
@@ -218,8 +233,8 @@ def _notes(whole: Mapping[str, Any]) -> tuple[str, ...]:
         notes.append(f"{noun}{tokens} without a price{why}: no sum of money has them in it.")
     if whole["estimated_tokens"]:
         notes.append(
-            f"{percent(whole['estimated_tokens'] / whole['tokens'])} of the tokens are estimated from the length of "
-            "texts, four characters each, because no usage came; how far off that is, is not known."
+            f"{capital(percent(whole['estimated_tokens'] / whole['tokens']))} of the tokens are estimated from the "
+            "length of texts, four characters each, because no usage came; how far off that is, is not known."
         )
     return tuple(notes)
 
@@ -279,11 +294,11 @@ def _days(rows: Sequence[Mapping[str, Any]], period: Period) -> Figure | None:
 
 _TOKENS_SQL = "coalesce(c.input_tokens + c.output_tokens, c.input_tokens, c.output_tokens)"
 _FAILURES_SQL = f"""
-    select c.outcome, c.status, c.error, c.provider, c.model, count(*) as attempts, sum({_TOKENS_SQL}) as tokens,
+    select c.outcome, c.status, c.error, c.provider, count(*) as attempts, sum({_TOKENS_SQL}) as tokens,
            sum(c.cost_usd) as usd, bool_or(c.usage_method = 'modelled') as is_estimated,
            coalesce(min(c.cost_reason), min(c.usage_reason)) as reason
     from api_call c where $asked and c.outcome <> 'ok'
-    group by 1, 2, 3, 4, 5 order by attempts desc, 1, 2, 3, 4, 5
+    group by 1, 2, 3, 4 order by attempts desc, 1, 2, 3, 4
 """
 
 
@@ -292,7 +307,7 @@ def _failures(ledger: Ledger, asked: Asked) -> View:
     found = ledger.rows(_FAILURES_SQL.replace("$asked", asked.condition), asked.params)
     rows = tuple(
         {
-            **{key: row[key] for key in ("outcome", "status", "error", "model", "provider", "attempts", "tokens")},
+            **{key: row[key] for key in ("outcome", "status", "error", "provider", "attempts", "tokens")},
             "cost_usd": unknown("USD", row["reason"] or "no price is known")
             if row["usd"] is None
             else exactly(row["usd"], "USD", "modelled" if row["is_estimated"] else "declared"),
@@ -301,24 +316,30 @@ def _failures(ledger: Ledger, asked: Asked) -> View:
     )
     columns = (
         Column("outcome", "Ended as", "state"), Column("status", "Status"), Column("error", "Error"),
-        Column("model", "Model"), Column("attempts", "Attempts", "number"),
+        Column("provider", "Provider"), Column("attempts", "Attempts", "number"),
         Column("tokens", "Tokens", "number", "token"), Column("cost_usd", "API cost", "estimate", "USD"),
     )  # fmt: skip
     return View("failures", "Attempts that failed", columns=columns, rows=rows)
 
 
 _UNPRICED_SQL = f"""
-    select c.model, c.provider, c.cost_reason as reason, count(*) as attempts, sum({_TOKENS_SQL}) as tokens
+    select c.cost_reason as reason, c.provider, min(c.model) as model, count(distinct c.model) as models,
+           count(*) as attempts, sum({_TOKENS_SQL}) as tokens
     from api_call c where $asked and c.basis = 'unpriced'
-    group by 1, 2, 3 order by tokens desc nulls last, attempts desc, 1, 2, 3
+    group by 1, 2 order by tokens desc nulls last, attempts desc, 1, 2
 """
 
 
 def _unpriced(ledger: Ledger, asked: Asked) -> View:
     """What has no price, and why."""
     columns = (
-        Column("model", "Model"), Column("provider", "Provider"), Column("attempts", "Attempts", "number"),
-        Column("tokens", "Tokens", "number", "token"), Column("reason", "Why there is no price"),
+        Column("reason", "Why there is no price"), Column("provider", "Provider"), Column("model", "Model"),
+        Column("attempts", "Attempts", "number"), Column("tokens", "Tokens", "number", "token"),
     )  # fmt: skip
-    rows = ledger.rows(_UNPRICED_SQL.replace("$asked", asked.condition), asked.params)
-    return View("unpriced", "Without a price", columns=columns, rows=tuple(rows))
+    found = ledger.rows(_UNPRICED_SQL.replace("$asked", asked.condition), asked.params)
+    rows = tuple(
+        {key: row[key] for key in ("reason", "provider", "models", "attempts", "tokens")}
+        | {"model": row["model"] if row["models"] < 2 else plural(row["models"], "model")}
+        for row in found
+    )
+    return View("unpriced", "Without a price", columns=columns, rows=rows)

@@ -186,12 +186,8 @@ def _tiles(row: Mapping[str, Any]) -> tuple[Tile, ...]:
 
 def _notes(attempts: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """What is estimated or not known of it, and why; that it is no call of its own."""
-    notes = [f"Attempt {one['attempt']}: {one['usage_reason']}." for one in attempts if one["usage_reason"]]
-    notes += [
-        f"Attempt {one['attempt']}, {one['basis']}: {one['cost_reason']}."
-        for one in attempts
-        if one["cost_reason"] and one["cost_reason"] != one["usage_reason"]
-    ]
+    reasons = [(one["attempt"], one[key]) for one in attempts for key in ("usage_reason", "cost_reason") if one[key]]
+    notes = [f"Attempt {attempt}: {reason}." for attempt, reason in reasons]
     if not all(one["counted"] for one in attempts):
         notes.append("Another observation of the same response counts; this one is in no sum.")
     return tuple(dict.fromkeys(notes))

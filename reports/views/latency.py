@@ -29,14 +29,30 @@ _VALUES = {
     "duration_s": "duration_s",
     "output_tokens_per_s": "case when is_reported and duration_s > 0 then output_tokens / duration_s end",
 }
-# A table of the page: its title, what it means, and its columns beside model and kind of answer.
-_TABLES = {
-    "first_token_s": ("First token", "From the request to the first piece of the answer."),
-    "per_token_s": ("Per output token", "After the first one: (duration − first token) ÷ (output tokens − 1)."),
-    "gap_s": ("Between two pieces", "Of each call its own p50 and p95; their median over calls, and the longest."),
-    "duration_s": ("End to end", "From the request to the last byte of the answer."),
-}
-_MORE = {"duration_s": (Column("output_tokens_per_s_p50", "Tokens/s, p50", "number"),)}
+
+
+def _quantiles(quantity: str, label: str, names: tuple[str, ...] = tuple(QUANTILES)) -> tuple[Column, ...]:
+    return tuple(Column(f"{quantity}_{name}", f"{label}, {name}", "duration", "s") for name in names)
+
+
+_STREAMS = (
+    Column("model", "Model"),
+    Column("first_token_s_n", "Streams", "number"),
+    *_quantiles("first_token_s", "First token"),
+    *_quantiles("per_token_s", "Per token"),
+    *_quantiles("gap_s", "Gap", ("p50", "p95", "max")),
+)
+_END_TO_END = (
+    Column("model", "Model"),
+    Column("answer", "Answer"),
+    Column("duration_s_n", "Calls", "number"),
+    *_quantiles("duration_s", "Duration"),
+    Column("output_tokens_per_s_p50", "Output tokens/s, p50", "number"),
+)
+_MEANING = (
+    "First token: since the request. Per token: (duration − first token) ÷ (output tokens − 1). "
+    "Gap: between two pieces; the median over calls of each call's own p50 and p95, and the longest."
+)
 
 
 def least_calls(quantile: float) -> int:
@@ -55,7 +71,7 @@ def latency(ledger: Ledger, period: Period, project: str | None = None) -> View:
         subtitle=capital(period.label),
         sentence=f"{plural(sum(row['calls'] for row in rows), 'call')} answered whole." if rows else "",
         rows=rows,
-        parts=tuple(part for quantity in _TABLES if (part := _table(quantity, rows)).rows),
+        parts=tuple(part for part in (_streams(rows), _end_to_end(rows)) if part.rows),
         empty=f"No call of a model API{of_project(project)} with its times is on record for {period.label}.",
     )
 
@@ -74,18 +90,23 @@ def _row(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **gaps, "missing": missing}
 
 
-def _table(quantity: str, rows: tuple[dict[str, Any], ...]) -> View:
-    """One quantity; the rows without any value are left out."""
-    title, meaning = _TABLES[quantity]
-    names = ("p50", "p95", "max") if quantity == "gap_s" else tuple(QUANTILES)
-    shown = tuple(row | {"answer": "stream" if row["is_stream"] else "whole"} for row in rows if row[f"{quantity}_n"])
-    columns = (
-        Column("model", "Model"), Column("answer", "Answer"), Column(f"{quantity}_n", "Calls", "number"),
-        *(Column(f"{quantity}_{name}", name, "duration", "s") for name in names), *_MORE.get(quantity, ()),
-    )  # fmt: skip
-    few = any(f"{quantity}_{name}" in row["missing"] for row in shown for name in names)
-    notes = (f"– where there are too few calls: {_needs()}.",) if few else ()
-    return View(f"latency_{quantity}", title, sentence=meaning, columns=columns, rows=shown, notes=notes, width="half")
+def _streams(rows: tuple[dict[str, Any], ...]) -> View:
+    shown = tuple(row for row in rows if row["first_token_s_n"])
+    return View(
+        "latency_streams", "Latency of streams", _MEANING, columns=_STREAMS, rows=shown, notes=_few(shown, _STREAMS)
+    )
+
+
+def _end_to_end(rows: tuple[dict[str, Any], ...]) -> View:
+    shown = tuple(row | {"answer": "stream" if row["is_stream"] else "whole"} for row in rows)
+    meaning = "From the request to the last byte of the answer."
+    return View("latency_end_to_end", "Latency end to end", meaning, columns=_END_TO_END, rows=shown,
+                notes=_few(shown, _END_TO_END))  # fmt: skip
+
+
+def _few(rows: tuple[dict[str, Any], ...], columns: tuple[Column, ...]) -> tuple[str, ...]:
+    is_missing = any(column.key in row["missing"] for row in rows for column in columns)
+    return (f"– where there are too few calls: {_needs()}.",) if is_missing else ()
 
 
 def _needs() -> str:

@@ -44,7 +44,7 @@ def overview(ledger: Ledger, period: Period, project: str | None = None) -> View
     found = totals(assess, period, None, project)
     counts = _counts(ledger, period, project)
     title = View("overview", "Overview", subtitle=f"{capital(period.label)} · location-based")
-    calls = api_section(ledger, in_period(period, project), "calls")
+    calls = api_section(ledger, in_period(period, project), MOST_BARS)
     if not found:
         return replace(title, sentence=_unmeasured(counts), parts=calls, empty=nothing_found(period, project))
     total = found[0]
