@@ -183,7 +183,18 @@ def test_days_of_another_time_zone_are_found(ledger: Ledger) -> None:
         (300, 600, "time zone"),
         (1200, 2400, "time zone"),
     ]
-    assert "if the provider's days begin at 08:00 UTC" in view.rows[0]["because"]
+    assert view.rows[0]["because"] == "this day and 1 other agree if the provider's day begins at 08:00 UTC"
+
+
+def test_a_time_zone_is_found_beside_other_differences(ledger: Ledger) -> None:
+    # day 0 has 4,500 if it takes the call at midnight from day 1; day 5 agrees as it is
+    others = (bill(0, times(CHAT, 3)), bill(1, times(CHAT, 3)), bill(5, {"input_tokens": 4800}))
+    view = compare(ledger, *others, bill(3, {"input_tokens": 600}), bill(4, {"input_tokens": 2400}))
+    causes = {row["day"]: row["cause"] for row in view.rows}
+    assert causes == {"2026-01-01": "unseen client", "2026-01-02": "retries", "2026-01-03": "not in the export",
+                      "2026-01-04": "time zone", "2026-01-05": "time zone", "2026-01-06": None}  # fmt: skip
+    (alone,) = compare(ledger, bill(3, {"input_tokens": 600})).rows  # one day is no pattern
+    assert (alone["cause"], alone["because"]) == ("unseen client", "the provider answered what nothing here recorded")
 
 
 def test_a_cost_of_another_tier_is_named(ledger: Ledger) -> None:
@@ -220,6 +231,7 @@ def test_a_discount_that_is_not_known_here_is_named(ledger: Ledger) -> None:
 def test_a_difference_that_nothing_explains_says_so(ledger: Ledger) -> None:
     row = only(compare(ledger, bill(0, times(CHAT, 2), cost="0.0071")))
     assert (row["verdict"], row["cause"]) == ("price differs", "unknown")
+    assert row["because"] == "nothing known here explains 404\u2009µ$ more there"  # 0.0071 − 0.006696
 
 
 def test_money_is_not_compared_where_a_call_has_no_price(ledger: Ledger) -> None:

@@ -173,17 +173,18 @@ _PRICES_SQL = """
 """
 
 
-def _shifts(bills: Sequence[Bill], found: Sequence[Hour]) -> dict[Named, int]:
-    """The models whose days agree when they begin so many hours after those of UTC, and do not agree as they are."""
-    shifts: dict[Named, int] = {}
+def _shifts(bills: Sequence[Bill], found: Sequence[Hour]) -> dict[tuple[Named, date], int]:
+    """The days of models that agree only when they begin so many hours after those of UTC; at least two of a model."""
+    shifts: dict[tuple[Named, date], int] = {}
     for named in {bill.named for bill in bills if bill.units is not None}:
         theirs = _by_day(sides.theirs([bill for bill in bills if bill.named == named], Key))
         its_hours = [hour for hour in found if hour.named == named]
-        errors = {h: _error(theirs, _by_day(sides.ours(its_hours, Key, h))) for h in range(-FARTHEST_H, FARTHEST_H + 1)}
-        best = min(errors, key=lambda h: (errors[h], abs(h)))
-        allowed = TOLERANCE * sum(theirs.values())
-        if len(theirs) > 1 and errors[best] <= allowed < errors[0]:
-            shifts[named] = best
+        by_shift = range(-FARTHEST_H, FARTHEST_H + 1)
+        as_they_are = _agreeing(theirs, _by_day(sides.ours(its_hours, Key)))
+        more = {h: _agreeing(theirs, _by_day(sides.ours(its_hours, Key, h))) - as_they_are for h in by_shift}
+        best = max(by_shift, key=lambda h: (len(more[h]), -abs(h)))
+        if len(more[best]) > 1:
+            shifts |= {(named, day): best for day in more[best]}
     return shifts
 
 
@@ -194,9 +195,8 @@ def _by_day(found: Mapping[Key, Side]) -> dict[date, float]:
     return days
 
 
-def _error(theirs: Mapping[date, float], ours: Mapping[date, float]) -> float:
-    """Tokens that do not agree, over the days of the export."""
-    return sum(abs(tokens - ours.get(day, 0.0)) for day, tokens in theirs.items())
+def _agreeing(theirs: Mapping[date, float], ours: Mapping[date, float]) -> set[date]:
+    return {day for day, tokens in theirs.items() if tokens and judging.near(tokens, ours.get(day, 0.0))}
 
 
 # Rows and sums ------------------------------------------------------------------------------------------------------

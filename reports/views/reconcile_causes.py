@@ -41,7 +41,7 @@ class About:
     price: Pricer
     tells_reasoning: bool = True
     step_usd: float = 0.0  # the smallest amount that the export's money can tell
-    shift_h: Mapping[Named, int] = field(default_factory=dict)  # models whose days agree when moved by so much
+    shift_h: Mapping[tuple[Named, date], int] = field(default_factory=dict)  # days that agree if they begin so late
 
 
 def verdict_of(cell: Cell, about: About) -> str:
@@ -62,9 +62,20 @@ def causes(cell: Cell, about: About) -> list[Cause]:
     verdict = verdict_of(cell, about)
     rules = {MATCHED: OF_MATCHES, PRICE_DIFFERS: OF_PRICES}.get(verdict, OF_TOKENS)
     found = [cause for rule in rules for cause in rule(cell, about)]
+    if found and found[0].name == "time zone":
+        return found[:1]  # it leaves nothing to be explained
     if found or verdict == MATCHED:
         return found
-    return [*_contract_price(cell, about)] or [Cause("unknown", "nothing that is known here explains it")]
+    return [*_contract_price(cell, about)] or [Cause("unknown", f"nothing known here explains {_difference(cell)}")]
+
+
+def _difference(cell: Cell) -> str:
+    """What the provider has more or less."""
+    tokens = cell.theirs.tokens() - cell.ours.tokens()
+    if cell.theirs.units is not None and abs(tokens) > HALF_A_TOKEN:
+        return f"{count(abs(tokens))} {'more' if tokens > 0 else 'fewer'} tokens there"
+    usd = (cell.theirs.cost_usd or 0.0) - (cell.ours.cost_usd or 0.0)
+    return f"{money(abs(usd))} {'more' if usd > 0 else 'less'} there"
 
 
 def near(one: float, other: float, slack: float = 0.0) -> bool:
@@ -112,10 +123,11 @@ def _not_in_export(cell: Cell, about: About) -> Iterator[Cause]:
 
 
 def _time_zone(cell: Cell, about: About) -> Iterator[Cause]:
-    shift_h = about.shift_h.get(cell.key.named)
+    shift_h = about.shift_h.get((cell.key.named, cell.key.day))
     if shift_h is not None:
-        begins = f"{shift_h % 24:02d}:00 UTC"
-        yield Cause("time zone", f"all days of this model agree if the provider's days begin at {begins}")
+        others = sum(named == cell.key.named for named, _ in about.shift_h) - 1
+        begins = f"begins at {shift_h % 24:02d}:00 UTC"
+        yield Cause("time zone", f"this day and {plural(others, 'other')} agree if the provider's day {begins}")
 
 
 def _cache_split(cell: Cell, about: About) -> Iterator[Cause]:
