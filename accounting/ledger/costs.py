@@ -12,7 +12,7 @@ from pathlib import Path
 import duckdb
 
 from joulebook.accounting.prices import versions
-from joulebook.accounting.prices.pricing import Chosen, price
+from joulebook.accounting.prices.pricing import Chosen, price_calls
 
 HISTORY = ("price", "price_list", "price_version")
 ANEW = "priced at a rebuild: what it cost at ingest could not be read from the ledger before"
@@ -24,7 +24,7 @@ def refresh(con: duckdb.DuckDBPyConnection, home: Path, before: int) -> None:
     Raises InputError where the prices.toml of the home cannot be used.
     """
     version = versions.adopt(con, home)
-    price(con, version, Chosen("c.call_no > ?", [before]))
+    price_calls(con, version, Chosen("c.call_no > ?", [before]))
     con.execute(_COSTS, [version.version_id])
     con.execute(_LINES)
 

@@ -66,7 +66,7 @@ def model_of(provider_id: str, name: str) -> Any | None:
     provider = _provider(provider_id)
     for spelled in _spellings(provider_id, name):
         found = provider.find_model(spelled, all_providers=snapshot().providers) or _by_id(provider, spelled)
-        if found is not None and (found.id.startswith("ft:") or not OWN_MODEL.search(name)):
+        if found is not None and (OWN_MODEL.search(found.id) or not OWN_MODEL.search(name)):
             return found
     return None
 

@@ -34,7 +34,7 @@ class Chosen(NamedTuple):
     params: Sequence[Any] = ()
 
 
-def price(
+def price_calls(
     con: duckdb.DuckDBPyConnection, version: Version, chosen: Chosen | None = None, as_of: datetime | None = None
 ) -> None:
     """The temporary tables `priced_call` (call_no, cost_usd, basis, reason), `priced_line` and `rate`, by a version.

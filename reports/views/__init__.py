@@ -5,6 +5,8 @@
     summary                        totals by project, day, name or host
     report                         a period, for paper
     api_page, api_usage, calls, call, latency   calls of model APIs
+    price, reprice                 what a call costs; what calls cost by the prices as of a day
+    reconcile, reconciled          own calls beside a provider's export; beside what was imported of it
     factors                        what the numbers rest on
 
 A drawer needs no more than the View.
@@ -18,6 +20,8 @@ from joulebook.reports.views.common import Period, freshness, period_of, project
 from joulebook.reports.views.factors import factors
 from joulebook.reports.views.latency import latency
 from joulebook.reports.views.overview import by_day, by_project, overview
+from joulebook.reports.views.prices import price, reprice
+from joulebook.reports.views.reconcile import reconcile, reconciled
 from joulebook.reports.views.report import report
 from joulebook.reports.views.run import find_run, run
 from joulebook.reports.views.runs import runs
@@ -38,8 +42,12 @@ __all__ = [
     "latency",
     "overview",
     "period_of",
+    "price",
     "projects",
+    "reconcile",
+    "reconciled",
     "report",
+    "reprice",
     "run",
     "runs",
     "summary",
