@@ -269,7 +269,7 @@ def test_the_length_of_texts_is_that_of_texts_alone() -> None:
     request = {
         "model": "m", "system": "abc", "tools": [{"name": "look_up", "description": "1234"}],
         "messages": [
-            {"role": "user", "content": [{"type": "text", "text": "hello"}, {"type": "image", "source": {"text": "A"}}]},
+            {"role": "user", "content": [{"type": "text", "text": "hello"}, {"source": {"text": "of an image"}}]},
             {"role": "assistant", "content": "yes"},
         ],
     }  # fmt: skip

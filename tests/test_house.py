@@ -28,6 +28,7 @@ LATE = {"joulebook.accounting.home": {"platformdirs"}}
 DEVICE_LIBRARIES = {"pynvml", "amdsmi", "zeus_apple_silicon"}
 # Rooms for those who use a framework already: its file loads it.
 FRAMEWORKS = {
+    "joulebook.collectors.api.bedrock": {"botocore"},
     "joulebook.collectors.api.otel": {"opentelemetry"},
     "joulebook.collectors.api.receiver": {"opentelemetry", "google"},
     "joulebook.collectors.flops": {"torch"},
