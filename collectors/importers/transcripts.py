@@ -23,6 +23,9 @@ def of_all(path: Path, read: Callable[[Path, Iterator[Row | BadRow]], Iterator[F
     if not files:
         raise InputError(f"{path}: has no transcripts (*.jsonl) in it")
     for file in files:
+        if not file.stat().st_size:
+            yield None
+            continue
         try:
             for one in read(file, rows(file, NEEDS)):
                 yield one._replace(path=file) if isinstance(one, BadRow) else one

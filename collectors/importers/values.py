@@ -13,15 +13,17 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 from joulebook.collectors.importers.rows import RowError
 
 LONGEST = 200
+_EMPTY = (None, "", "null", "NULL")
 FUTURE_NS = 3_600 * 10**9  # clocks of two machines do not differ by more
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KEY = re.compile(
-    r"(?:\b(?:sk|rk|pk|key|api|gsk|xai|hf|ghp|gho|glpat|xox[abp])[-_](?=[\w-]*\d)[\w-]{16,}"
+    r"(?:\b(?:sk|rk|pk|gsk|xai|hf|ghp|gho|glpat|xox[abp])[-_](?=[\w-]*\d)[\w-]{16,}"
     r"|\b(?:sk|rk)-[\w-]{6,}|\bA(?:KIA|SIA)[A-Z0-9]{12,}|\bAIza[\w-]{20,}|\beyJ[\w-]{10,}\.[\w.-]+|\bBearer\s+\S+)"
 )
 _ADDRESS = re.compile(r"[^\s@<>\"',;]+@[^\s@<>\"',;]+\.\w+")
@@ -31,17 +33,24 @@ _SMALLEST = Decimal("1e-12")  # what the ledger's money holds
 
 def found(values: Mapping[str, Any], *names: str) -> Any:
     """The first of some cells that is not empty."""
-    return next((value for name in names if (value := values.get(name)) not in (None, "", "null", "NULL")), None)
+    for one in names:
+        value = values.get(one)
+        if value not in _EMPTY:
+            return value
+    return None
 
 
 def label(value: Any) -> str | None:
     """A name as it may be kept; None for an empty one."""
-    if value is None or isinstance(value, dict | list):
-        return None
-    text = "".join(c if c.isprintable() else " " for c in str(value)).strip()
+    return None if value is None or isinstance(value, dict | list) else _label(str(value))
+
+
+@lru_cache(10_000)  # most names of a file stand in many of its rows
+def _label(value: str) -> str | None:
+    text = value if value.isprintable() else "".join(c if c.isprintable() else " " for c in value)
     text = _KEY.sub(lambda match: f"key-{digest(match[0])[:12]}", text)
     text = _ADDRESS.sub(lambda match: f"user-{digest(match[0].lower())[:12]}", text)
-    return text[:LONGEST] or None
+    return text.strip()[:LONGEST] or None
 
 
 def name(values: Mapping[str, Any], *names: str) -> str | None:
@@ -62,8 +71,11 @@ def number(values: Mapping[str, Any], *names: str, signed: bool = False) -> Deci
     value = found(values, *names)
     if value is None:
         return None
+    text = repr(value) if isinstance(value, float) else str(value).strip()
+    if len(text) < 18 and text.isascii() and text.isdecimal():
+        return Decimal(text)
     try:
-        amount = Decimal(repr(value) if isinstance(value, float) else str(value).strip())
+        amount = Decimal(text)
         amount = amount.quantize(_SMALLEST, context=_EXACT).normalize(_EXACT)
     except InvalidOperation:
         raise RowError(f"{names[0]} is no number") from None
