@@ -79,7 +79,8 @@ class Drawn(NamedTuple):
 
     def by_library(self) -> Decimal:
         reported = Usage(**{unit: self.of_library(amount) for unit, amount in self.amounts().items()})
-        return listed.snapshot().calc(reported, self.name, self.provider.id, None, self.at, self.context).total_price
+        told = {"genai_request_timestamp": self.at, "price_context": self.context}
+        return self.model.calc_price(reported, self.provider, **told).total_price
 
     @staticmethod
     def of_library(amount: float) -> int | Decimal:
@@ -94,7 +95,7 @@ class Drawn(NamedTuple):
 
 
 def models() -> Iterator[tuple[Any, Any]]:
-    """All models that a provider's own name finds, its own and borrowed ones; those with rules come up more often."""
+    """All models that are found by their own name, with their providers; those with rules come up more often."""
     for provider in listed.snapshot().providers:
         for model in (*provider.models, *listed.borrowed(provider)):
             if provider.find_model(model.id, all_providers=listed.snapshot().providers) is not model:
@@ -338,10 +339,9 @@ def ledger_with(con: duckdb.DuckDBPyConnection, called_on: list[date]) -> Iterat
 
 
 def as_of(con: duckdb.DuckDBPyConnection, day: date) -> list[float]:
-    when = datetime(day.year, day.month, day.day)  # noqa: DTZ001 - the ledger keeps UTC without a zone
-    version = versions.known_on(con, when)
+    version = versions.known_on(con, day)
     assert version is not None
-    price_calls(con, version, as_of=when)
+    price_calls(con, version, as_of=day)
     return [row[0] for row in con.execute("select cost_usd from priced_call order by call_no").fetchall()]
 
 

@@ -9,7 +9,7 @@ A call whose every part has a price costs their sum; a part without one makes th
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -35,14 +35,14 @@ class Chosen(NamedTuple):
 
 
 def price_calls(
-    con: duckdb.DuckDBPyConnection, version: Version, chosen: Chosen | None = None, as_of: datetime | None = None
+    con: duckdb.DuckDBPyConnection, version: Version, chosen: Chosen | None = None, as_of: date | None = None
 ) -> None:
     """The temporary tables `priced_call` (call_no, cost_usd, basis, reason), `priced_line` and `rate`, by a version.
 
     With `as_of`, a later call is priced as if it had been made on that day, at its own time of day.
     """
     chosen = chosen or Chosen()
-    con.execute(_ASKED.format(where=chosen.where), [_day(as_of), *chosen.params])
+    con.execute(_ASKED.format(where=chosen.where), [as_of or date.max, *chosen.params])
     found = [_Combination(**row) for row in con.sql(_COMBINATIONS).to_arrow_table().to_pylist()]
     _register(con, "rate_row", list(_rates(con, version, found)), _RATES)
     _register(con, "remark", [each.remark() for each in found], _REMARKS)
@@ -50,10 +50,6 @@ def price_calls(
         con.execute(sql)
     con.unregister("remark")
     con.unregister("rate_row")
-
-
-def _day(as_of: datetime | None) -> date:
-    return as_of.date() if as_of else date.max
 
 
 def _register(con: duckdb.DuckDBPyConnection, name: str, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

@@ -11,7 +11,7 @@ them has changed, and no list that a version names is ever changed or removed.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -50,13 +50,13 @@ def adopt(con: duckdb.DuckDBPyConnection, home: Path) -> Version:
     return Version(version_id, lists, agreed)
 
 
-def known_on(con: duckdb.DuckDBPyConnection, when: datetime) -> Version | None:
-    """The newest version that was adopted by then, else the first one; None where there is none yet."""
+def known_on(con: duckdb.DuckDBPyConnection, day: date) -> Version | None:
+    """The newest version that was adopted by the end of a day, else the first one; None where there is none yet."""
     rows = con.execute(
         """select version_id, lists from price_version
-           order by adopted_at_utc > ?, case when adopted_at_utc > ? then adopted_at_utc end,
+           order by adopted_at_utc::date > $day, if(adopted_at_utc::date > $day, adopted_at_utc, null),
                     adopted_at_utc desc limit 1""",
-        [when, when],
+        {"day": day},
     ).fetchall()
     if not rows:
         return None

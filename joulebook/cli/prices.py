@@ -25,5 +25,5 @@ def reprice(args: argparse.Namespace) -> int:
     """A second column beside the cost at ingest; nothing is written."""
     from joulebook.reports import views
 
-    view = views.reprice(ledger_of(args), asked(args), args.as_of, args.by, args.project)
+    view = views.reprice(ledger_of(args), asked(args), args.as_of.date(), args.by, args.project)
     return answer(args, view)

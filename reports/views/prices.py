@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date
 from typing import Any
 
 from joulebook.accounting.errors import InputError
@@ -11,7 +11,7 @@ from joulebook.accounting.estimates import Estimate, exactly, unknown
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.prices import versions
 from joulebook.accounting.prices.pricing import Chosen, price_calls
-from joulebook.reports.format import moment, money
+from joulebook.reports.format import day, moment, money
 from joulebook.reports.view import Column, Tile, View
 from joulebook.reports.views.common import Period, capital, naive, of_project, plural
 
@@ -69,10 +69,10 @@ def _unpriced(rows: Sequence[Mapping[str, Any]]) -> tuple[View, ...]:
     return (View("unpriced", "Without a price", columns=UNPRICED, rows=tuple(rows)),) if rows else ()
 
 
-def reprice(ledger: Ledger, period: Period, as_of: datetime, by: str = "model", project: str | None = None) -> View:
-    """What the calls of a period cost at ingest, and by the prices as of a day. Changes nothing.
+def reprice(ledger: Ledger, period: Period, as_of: date, by: str = "model", project: str | None = None) -> View:
+    """What the calls of a period cost at ingest, and by the prices as of a day (UTC). Changes nothing.
 
-    The prices are those of the version that was known then, and a later call is priced as on that day. Raises
+    The prices are those of the version that was known at its end, and a later call is priced as on that day. Raises
     InputError for another `by`.
     """
     if by not in GROUPS:
@@ -80,7 +80,7 @@ def reprice(ledger: Ledger, period: Period, as_of: datetime, by: str = "model", 
     rows, version = _repriced(ledger, period, as_of, by, project)
     return View(
         key="reprice",
-        title=f"Prices as of {moment(as_of)} UTC",
+        title=f"Prices as of {day(as_of)}",
         subtitle=capital(period.label),
         sentence=_difference(rows),
         columns=(Column(by, capital(by)), *SUMS),
@@ -91,12 +91,12 @@ def reprice(ledger: Ledger, period: Period, as_of: datetime, by: str = "model", 
 
 
 def _repriced(
-    ledger: Ledger, period: Period, as_of: datetime, by: str, project: str | None
+    ledger: Ledger, period: Period, as_of: date, by: str, project: str | None
 ) -> tuple[list[dict[str, Any]], versions.Version | None]:
     params = [naive(period.start), naive(period.end), *(() if project is None else (project,))]
     asked = _CHOSEN + ("" if project is None else " and a.of_project = ?")
     with ledger.reading() as con:
-        version = versions.known_on(con, naive(as_of))
+        version = versions.known_on(con, as_of)
         if version is None:
             return [], None
         price_calls(con, version, Chosen(f"c.call_no in (select call_no from api_call a where {asked})", params), as_of)
