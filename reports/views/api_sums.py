@@ -108,9 +108,10 @@ def cost_of(found: Mapping[str, Any], what: str = "cost") -> Estimate:
 
 
 def cost_parts(found: Mapping[str, Any], what: str = "cost") -> dict[str, float]:
-    """How much of a cost is known in which way."""
+    """How much of a cost is known in which way. What is not billed costs nothing, and is told where it is alone."""
     parts = {method: found[f"{what}_{method}"] for method in EVIDENCE}
-    return {method: usd for method, usd in parts.items() if usd is not None}
+    known = {method: usd for method, usd in parts.items() if usd is not None}
+    return {method: usd for method, usd in known.items() if usd} or known
 
 
 def cost_method(attempt: Mapping[str, Any]) -> str:

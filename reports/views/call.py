@@ -149,7 +149,8 @@ def _cost(attempts: Sequence[Mapping[str, Any]]) -> Estimate:
     priced = [one for one in attempts if one["cost_usd"] is not None]
     if not priced:
         return unknown("USD", _why_unpriced(attempts) or "nothing of it is billed")
-    return exactly(sum(one["cost_usd"] for one in priced), "USD", weakest([cost_method(one) for one in priced]))
+    billed = [one for one in priced if one["cost_usd"]] or priced
+    return exactly(sum(one["cost_usd"] for one in priced), "USD", weakest([cost_method(one) for one in billed]))
 
 
 def _why_unpriced(attempts: Sequence[Mapping[str, Any]]) -> str | None:
