@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from joulebook.accounting.errors import InputError
 
@@ -38,6 +39,13 @@ class LoopbackServer(ThreadingHTTPServer):
         """Raises Refused for a request that does not name this machine."""
         if (host or "").lower() not in {f"{name}:{self.server_port}" for name in (LOOPBACK, "localhost", "[::1]")}:
             raise Refused(HTTPStatus.FORBIDDEN, "this answers to 127.0.0.1 and localhost alone")
+
+
+class QuietHandler(BaseHTTPRequestHandler):
+    """A handler that logs nothing: addresses may carry what is not ours to tell."""
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name that http.server gives it
+        del format, args
 
 
 def body_of(request: BaseHTTPRequestHandler, most_bytes: int) -> bytes:

@@ -18,13 +18,12 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from typing import Any, NamedTuple
 
 from joulebook.accounting.errors import MissingExtra
 from joulebook.collectors import sampler
 from joulebook.collectors.api.dialects import Told, call_of, with_events
-from joulebook.collectors.api.loopback import LoopbackServer, Refused, body_of
+from joulebook.collectors.api.loopback import LoopbackServer, QuietHandler, Refused, body_of
 from joulebook.collectors.api.record import settle, write_call
 
 MOST_BYTES = 64_000_000  # of a request, also when unpacked
@@ -78,13 +77,13 @@ def receiving(port: int) -> Generator[Receiver]:
             thread.join()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     """One request, on its own connection: `Connection: close` costs little here and leaves nothing open at the end."""
 
-    server: Receiver
+    server: Any
     timeout = PATIENCE_S
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 - http.server's own name
         try:
             self.server.check_host(self.headers.get("Host"))
             kind = self._kind()
@@ -117,9 +116,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
         except OSError:
             self.close_connection = True  # nobody waits for it any more
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing: addresses may carry what is not ours to tell."""
 
 
 def unpacked(body: bytes, coding: str | None) -> bytes:

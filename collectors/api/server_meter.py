@@ -21,7 +21,6 @@ from contextlib import closing, contextmanager, nullcontext, suppress
 from functools import partial
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse
-from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 from queue import SimpleQueue
 from select import POLLIN, poll
@@ -31,7 +30,7 @@ from urllib.parse import urlsplit
 from joulebook.accounting.errors import InputError
 from joulebook.collectors import sampler
 from joulebook.collectors.api import streams
-from joulebook.collectors.api.loopback import LoopbackServer, Refused, body_of
+from joulebook.collectors.api.loopback import LoopbackServer, QuietHandler, Refused, body_of
 from joulebook.collectors.api.watch import Asked, Client, Watch, teed
 
 MOST_BYTES = 256_000_000  # of a request: images are sent in it
@@ -157,14 +156,14 @@ def _is_here(host: str) -> bool:
         return False
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler):
     """One connection of a client, and the requests that come on it, one after the other."""
 
-    server: Meter
+    server: Any
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 - http.server's own name
         try:
             self._relay()
         finally:
@@ -280,9 +279,6 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
         except OSError:
             return  # nobody waits for it any more
-
-    def log_message(self, *_: Any) -> None:
-        """Says nothing: addresses may carry what is not ours to tell."""
 
 
 def _pieces(answer: HTTPResponse) -> Iterator[bytes]:

@@ -54,7 +54,8 @@ def served(assess: Assessor, run_id: str, used: pa.Table, method: str) -> tuple[
     calls = assess.ledger.rows(_CALLS_SQL, (run_id,))
     pieces = energy_pieces(assess, run_id, used) if calls else []
     shares = shared([_piece(row) for row in pieces], [_open(call) for call in calls])
-    rows = [_call_row(call, ends) | {"rests_on": method} for call, ends in zip(calls, shares.calls, strict=True)]
+    told = zip(calls, shares.calls, strict=True)
+    rows: list[dict[str, Any]] = [{**_call_row(call, ends), "rests_on": method} for call, ends in told]
     largest = sorted(rows, key=lambda row: -(row["energy_j"].mid or 0.0))[:MOST_CALLS]
     return (
         View(
