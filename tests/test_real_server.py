@@ -73,8 +73,9 @@ def _free_port():
 def served(model, log):
     """The server behind the meter; its address."""
     transformers = Path(SERVE_PYTHON).with_name("transformers")
-    command = [Path(sys.executable).with_name("joulebook"), "serve-meter", "--name", "tiny", "--json", "--", transformers,
-               "serve", model, "--host", "127.0.0.1", "--port", str(_free_port()), "--device", "cpu"]  # fmt: skip
+    joulebook = Path(sys.executable).with_name("joulebook")
+    command = [joulebook, "serve-meter", "--name", "tiny", "--json", "--", transformers, "serve", model,
+               "--host", "127.0.0.1", "--port", str(_free_port()), "--device", "cpu"]  # fmt: skip
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(log.parent)}
     with log.open("w") as out, subprocess.Popen(
         command, stdout=out, stderr=subprocess.PIPE, text=True, env=environment
