@@ -12,8 +12,7 @@ from fake_server import ANSWER, ANTHROPIC_USAGE, GEMINI_USAGE, OPENAI_USAGE, RES
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joulebook.collectors.api import answers, streams
-from joulebook.collectors.api.streams import Event
+from joulebook.collectors.api import answers, streams, watch
 
 STREAMS = {
     "openai": fake_server.stream("/openai/v1/chat/completions", {"stream_options": {"include_usage": True}}, True),
@@ -38,23 +37,22 @@ def body_of(name: str) -> tuple[str, bytes]:
     return kind, b"".join(pieces)
 
 
-def cut(body: bytes, at: list[int]) -> list[tuple[int, bytes]]:
-    ends = [0, *sorted(at), len(body)]
-    return list(enumerate(body[start:end] for start, end in pairwise(ends)))
+def cut(body: bytes, at: list[int]) -> list[bytes]:
+    return [body[start:end] for start, end in pairwise([0, *sorted(at), len(body)])]
 
 
 def answer_of(*told: Any) -> answers.Answer:
-    return answers.read([Event(number, json.dumps(one).encode()) for number, one in enumerate(told)])
+    return answers.read([(number, json.dumps(one).encode()) for number, one in enumerate(told)])
 
 
 def sse(body: bytes) -> list[bytes | dict[str, Any]]:
-    return [event.data for event in streams.events("sse", [(0, body)])]
+    return [data for _, data in streams.events("sse", body)]
 
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_the_usage_of_each_stream(name: str) -> None:
     kind, body = body_of(name)
-    events = streams.events(kind, [(0, body)])
+    events = streams.events(kind, body)
     answer = answers.read(events)
     assert answer.usage == USAGES[name]
     assert answers.chars_received(events) == len(ANSWER) == 39
@@ -65,24 +63,38 @@ def test_the_usage_of_each_stream(name: str) -> None:
 @given(st.sampled_from(sorted(STREAMS)), st.data())
 def test_however_a_stream_is_cut_it_says_the_same(name: str, data: st.DataObject) -> None:
     kind, body = body_of(name)
-    at = data.draw(st.lists(st.integers(0, len(body)), max_size=8))
-    events = streams.events(kind, cut(body, at))
-    whole = answers.read(streams.events(kind, [(0, body)]))
-    assert answers.read(events)._replace(first_piece=0) == whole
-    assert answers.chars_received(events) == 39
+    pieces = cut(body, data.draw(st.lists(st.integers(0, len(body)), max_size=8)))
+    observed = watched(kind, pieces)
+    assert answers.read(watch._events(observed)) == answers.read(streams.events(kind, body))
+
+
+def watched(kind: str, pieces: list[bytes]) -> watch.Watch:
+    observed = watch.Watch(watch.Client(), watch.Asked("here", "/v1/chat/completions", None))
+    observed.kind, observed.is_written = kind, True
+    for piece in pieces:
+        observed.hear(piece)
+    return observed
 
 
 @given(st.sampled_from(sorted(STREAMS)), st.data())
 def test_whatever_is_left_of_a_stream_can_be_read(name: str, data: st.DataObject) -> None:
     kind, body = body_of(name)
-    events = streams.events(kind, [(0, body[: data.draw(st.integers(0, len(body)))])])
+    events = streams.events(kind, body[: data.draw(st.integers(0, len(body)))])
     answers.read(events)
     assert 0 <= answers.chars_received(events) <= 39
 
 
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=9), st.data())
+def test_a_byte_is_in_the_piece_that_brought_it(sizes: list[int], data: st.DataObject) -> None:
+    if sum(sizes):
+        end = data.draw(st.integers(1, sum(sizes)))
+        piece = streams.piece_at(end, sizes)
+        assert sum(sizes[:piece]) < end <= sum(sizes[: piece + 1])
+
+
 @given(st.binary(max_size=300), st.sampled_from(["sse", "lines", "json", "frames"]))
 def test_whatever_comes_can_be_read(body: bytes, kind: str) -> None:
-    answers.read(streams.events(kind, [(0, body)]))
+    answers.read(streams.events(kind, body))
 
 
 def test_server_sent_events_in_all_their_forms() -> None:
@@ -94,9 +106,10 @@ def test_server_sent_events_in_all_their_forms() -> None:
 
 def test_the_first_text_is_told_by_its_piece() -> None:
     """The pieces of Anthropic's stream: message_start, content_block_start, ping, and only then a text."""
-    content_type, pieces = STREAMS["anthropic"]
-    kind = streams.kind_of(content_type)
-    assert answers.read(streams.events(kind or "", list(enumerate(pieces)))).first_piece == 3
+    _, pieces = STREAMS["anthropic"]
+    end = answers.read(streams.events("sse", b"".join(pieces))).first_end
+    assert end == sum(map(len, pieces[:4]))
+    assert streams.piece_at(end, map(len, pieces)) == 3
 
 
 def test_the_last_usage_of_a_stream_holds() -> None:
@@ -211,15 +224,15 @@ def test_counts_without_a_usage(told: Any, units: tuple[str, str]) -> None:
 
 def test_gemini_streams_without_events_are_a_list() -> None:
     told = [{"candidates": [], "usageMetadata": {"totalTokenCount": n}} for n in (3, 9)]
-    (first, last) = streams.events("json", [(0, json.dumps(told).encode())])
-    assert first.piece is None
+    (first, last) = streams.events("json", json.dumps(told).encode())
+    assert first == (None, told[0])
     assert answers.read([first, last]).usage == {"usageMetadata": {"totalTokenCount": 9}}
 
 
 def test_lines_of_json() -> None:
     body = b'{"message":{"content":"a"}}\n\n{"done":true,"prompt_eval_count":5,"eval_count":1}\n'
-    events = streams.events("lines", cut(body, [10, 40]))
-    assert [event.piece for event in events] == [1, 2]
+    events = streams.events("lines", body)
+    assert [end for end, _ in events] == [28, len(body)]
     assert answers.read(events).units == (("input_tokens", "5"), ("output_tokens", "1"))
 
 
@@ -229,7 +242,7 @@ def test_a_frame_that_is_an_error() -> None:
     headers_length = int.from_bytes(frame[4:8], "big") + len("exception") - len("event")
     frame = length.to_bytes(4, "big") + headers_length.to_bytes(4, "big") + frame[8:]
     renamed = frame.replace(b"\x0b:exception-type", b"\x0f:exception-type")
-    (event,) = streams.events("frames", [(0, renamed)])
+    (event,) = streams.events("frames", renamed)
     assert answers.read([event]).error == "x"
 
 

@@ -25,7 +25,7 @@ NATIVE = json.dumps({"max_tokens": 500, "messages": [{"role": "user", "content":
 # 100 beside the caches; 500 written = 400 for 5 minutes + 100 for an hour
 CONVERSE = {"input_tokens": 100, "cache_read_tokens": 2500, "cache_write_5m_tokens": 400,
             "cache_write_1h_tokens": 100, "output_tokens": 60}  # fmt: skip
-INVOKE = {"input_tokens": 50, "cache_read_tokens": 8000, "cache_write_5m_tokens": 1500,
+INVOKE = {"input_tokens": 50, "web_searches": 2, "cache_read_tokens": 8000, "cache_write_5m_tokens": 1500,
           "cache_write_1h_tokens": 500, "output_tokens": 120}  # fmt: skip
 SECRETS = ("PLANTED", "giraffe", "walrus")
 

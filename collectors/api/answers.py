@@ -53,6 +53,7 @@ COUNTS = {
 }  # fmt: skip
 METRICS = "amazon-bedrock-invocationMetrics"
 FINAL = ("message_stop", "message-end", "response.completed", "response.incomplete", "response.failed")
+LAST = 3  # so many of the last events are looked at in any case
 _TELLS = re.compile(
     rb'"(?:usage|usageMetadata|billed_units|usage_info|error|metadata|prompt_eval_count|tokens_predicted|'
     rb'generation_token_count|amazon-bedrock-invocationMetrics)"\s*:\s*[{\d]'
@@ -87,7 +88,7 @@ class Answer(NamedTuple):
     context: Mapping[str, str] = {}
     cost: str | None = None  # in USD
     error: str | None = None  # the kind of the error that it is
-    first_piece: int | None = None  # the piece of a stream that brought the first text
+    first_end: int | None = None  # where in a stream its first text ends
     is_final: bool = False  # the stream has said that it is over
     is_beginning: bool = False  # its usage was told before the text was written
     is_readable: bool = False
@@ -106,7 +107,7 @@ def model_in(path: str) -> str | None:
 
 def read(events: Sequence[Event], is_error: bool = False) -> Answer:
     """What the events of an answer tell. `is_error`: the status says so."""
-    told, first_piece = _telling(events)
+    told, first_end = _telling(events)
     place, usage, is_beginning = _usage(told)
     units = () if usage else _counts(told)
     return Answer(
@@ -117,7 +118,7 @@ def read(events: Sequence[Event], is_error: bool = False) -> Answer:
         context=_context(told, usage or {}),
         cost=_cost(usage or {}),
         error=kind_in(told[0]) if is_error and told else error_of(told),
-        first_piece=first_piece,
+        first_end=first_end,
         is_final=_is_final(events, told),
         is_beginning=is_beginning,
         is_readable=bool(told),
@@ -162,21 +163,36 @@ def chars_sent(value: Any, key: str = "") -> int:
 
 def chars_received(events: Iterable[Event]) -> int:
     """The length of the texts of an answer."""
-    return sum(_text(one) for event in events if (one := parsed(event.data)) is not None)
+    return sum(_text(one) for _, data in events if (one := parsed(data)) is not None)
 
 
 def _telling(events: Sequence[Event]) -> tuple[list[Json], int | None]:
-    """The events that tell more than text, parsed: the first, up to the first text, the last; that text's piece."""
+    """The events that tell more than text, parsed: the first, up to the first text, and the last, back to a usage."""
     told: list[Json] = []
-    first: Event | None = None
-    for number, event in enumerate(events):
-        is_parsed = isinstance(event.data, dict)
-        if is_parsed or first is None or number >= len(events) - 2 or _TELLS.search(event.data):
-            one = parsed(event.data)
-            told += [] if one is None else [one]
-            if first is None and event.piece is not None and one is not None and _text(one):
-                first = event
-    return told, None if first is None else first.piece
+    number, first_end = 0, None
+    for number, (end, data) in enumerate(events, start=1):  # noqa: B007 - used below
+        one = parsed(data)
+        told += [] if one is None else [one]
+        if end is not None and one is not None and _text(one):
+            first_end = end
+            break
+    return told + _last(events[number:]), first_end
+
+
+def _last(events: Sequence[Event]) -> list[Json]:
+    """The last events, back to one that has a usage."""
+    told: list[Json] = []
+    for back, (_, data) in enumerate(reversed(events)):
+        may_tell = isinstance(data, dict) or _TELLS.search(data) is not None
+        one = parsed(data) if may_tell or back < LAST else None
+        told += [] if one is None else [one]
+        if may_tell and one is not None and back >= LAST - 1 and any(map(_has_numbers, told)):
+            break
+    return told[::-1]
+
+
+def _has_numbers(event: Json) -> bool:
+    return _usage_in(event)[1] is not None or bool(_counts([event]))
 
 
 def _text(event: Json) -> int:
@@ -299,7 +315,7 @@ def _cost(usage: Json) -> str | None:
 
 
 def _is_final(events: Sequence[Event], told: Sequence[Json]) -> bool:
-    if events and isinstance(events[-1].data, bytes) and events[-1].data.strip() == b"[DONE]":
+    if events and events[-1][1] == b"[DONE]":
         return True
     last = told[-1] if told else {}
     candidates = last.get("candidates")

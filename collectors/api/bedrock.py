@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 from joulebook.accounting.records import uuid7
 from joulebook.collectors import sampler
 from joulebook.collectors.api import streams
-from joulebook.collectors.api.transport import BEDROCK_COUNTS
-from joulebook.collectors.api.watch import Asked, Client, Try, Watch, teed
+from joulebook.collectors.api.transport import counts_in
+from joulebook.collectors.api.watch import PARSED, Asked, Client, Try, Watch, teed
 
 OPERATIONS = ("Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream")
 _KEY = "joulebook"  # where botocore keeps what belongs to a request
@@ -59,9 +59,7 @@ def _end(_: Client, told: dict[str, Any]) -> None:
     answer, parsed = told["response_dict"], told["parsed_response"]
     headers = answer["headers"]
     watch.status = answer["status_code"]
-    watch.counts = tuple(
-        (unit, headers[name]) for name, unit in BEDROCK_COUNTS.items() if headers.get(name, "").isdecimal()
-    )
+    watch.counts = counts_in(headers)
     for name in ("stream", "body"):
         if watch.status == 200 and name in parsed:
             parsed[name] = _teed(parsed[name], watch, headers.get("content-type", ""))
@@ -79,7 +77,7 @@ def _as_bytes(body: Any, parsed: dict[str, Any]) -> bytes:
 def _teed(inner: Any, watch: Watch, content_type: str) -> Any:
     events, body = _classes()
     if not hasattr(inner, "read"):
-        watch.kind = "parsed"
+        watch.kind = PARSED
         return events(inner, watch)
     watch.kind = streams.kind_of(content_type)
     return body(inner, watch)

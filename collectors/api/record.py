@@ -26,13 +26,13 @@ from joulebook.collectors import sampler
 from joulebook.collectors.track import span_around
 
 
-def write_call(fields: dict[str, Any]) -> None:
-    """Writes an attempt. What is None or empty is left out."""
-    sampler.attempt("call", None, _write, fields)
+def write_call(fields: dict[str, Any], recorder: sampler.Recorder | None = None) -> None:
+    """Writes an attempt. What is None or empty is left out. `recorder`: the one that it began with, where known."""
+    sampler.attempt("call", None, _write, fields, recorder)
 
 
-def _write(fields: dict[str, Any]) -> None:
-    recorder = sampler.recorder()
+def _write(fields: dict[str, Any], known: sampler.Recorder | None) -> None:
+    recorder = known or sampler.recorder()
     span = None if "run_id" in fields else span_around(recorder)
     about = {} if span is None or span.run_id is None else {"run_id": span.run_id, "span_id": span.span_id}
     told = {key: value for key, value in fields.items() if value is not None and value not in ([], "")}

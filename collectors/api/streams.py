@@ -1,6 +1,6 @@
 """The body of an answer, taken apart into its events: server-sent events, JSON lines, frames of AWS, or one JSON.
 
-    pieces as they arrived ─> events, each with the piece that completed it
+    pieces as they arrived ─> joined ─> events, each with where it ends ─> which piece completed it
 
 A piece may end anywhere, in the middle of a character too: the pieces are joined before they are cut.
 """
@@ -14,7 +14,7 @@ import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any
 
 _NEWLINE = rb"(?>\r\n|\n|\r)"
 _BLANK_LINE = re.compile(_NEWLINE + _NEWLINE)
@@ -24,14 +24,7 @@ _CHECKSUM_BYTES = 4
 _TEXT_HEADER = 7
 
 
-class Event(NamedTuple):
-    """JSON, parsed or not; `piece`: the number of the piece that completed it, None where the whole body did."""
-
-    piece: int | None
-    data: bytes | dict[str, Any]
-
-
-Cut = Iterator[tuple[int | None, bytes | dict[str, Any]]]  # where an event ends in the body, and its data
+Event = tuple[int | None, bytes | dict[str, Any]]  # where it ends, None where nobody knows; its JSON, parsed or not
 
 
 def kind_of(content_type: str) -> str | None:
@@ -40,12 +33,14 @@ def kind_of(content_type: str) -> str | None:
     return KINDS.get(plain, "json" if plain.endswith("+json") else None)
 
 
-def events(kind: str, pieces: Iterable[tuple[int, bytes]]) -> list[Event]:
-    """The events of a body that arrived in these pieces, each with its number."""
-    numbers, parts = zip(*pieces, strict=True) if (pieces := list(pieces)) else ((), ())
-    ends = list(accumulate(map(len, parts)))
-    cut = _CUTS[kind](b"".join(parts))
-    return [Event(None if end is None else numbers[bisect_left(ends, end)], data) for end, data in cut]
+def events(kind: str, body: bytes) -> list[Event]:
+    """The events of a body."""
+    return list(_CUTS[kind](body))
+
+
+def piece_at(end: int, sizes: Iterable[int]) -> int:
+    """Which of the pieces of these sizes has the byte before `end`."""
+    return bisect_left(list(accumulate(sizes)), end)
 
 
 def of_botocore(event: dict[str, Any]) -> bytes | dict[str, Any]:
@@ -65,21 +60,36 @@ def parsed(data: bytes | dict[str, Any]) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _server_sent(body: bytes) -> Cut:
+def _server_sent(body: bytes) -> Iterator[Event]:
+    if b"\r" in body:
+        yield from _of_blocks((body[start:end], after) for start, end, after in _between(body))
+        return
+    end = 0
+    for block in body.split(b"\n\n"):
+        end += len(block) + 2
+        if block.startswith(b"data: ") and b"\n" not in block:
+            yield end, block[6:]
+        elif block:
+            yield from _of_blocks([(block, end)])
+
+
+def _between(body: bytes) -> Iterator[tuple[int, int, int]]:
+    """What stands between blank lines, however a server ends its lines."""
     start = 0
     for blank in _BLANK_LINE.finditer(body):
-        yield from _data_lines(body[start : blank.start()], blank.end())
+        yield start, blank.start(), blank.end()
         start = blank.end()
-    yield from _data_lines(body[start:], len(body))  # a server that ends without a blank line
+    yield start, len(body), len(body)  # a server that ends without a blank line
 
 
-def _data_lines(block: bytes, end: int) -> Cut:
-    lines = [line[5:].removeprefix(b" ") for line in block.splitlines() if line.startswith(b"data:")]
-    if lines:
-        yield end, b"\n".join(lines)
+def _of_blocks(blocks: Iterable[tuple[bytes, int]]) -> Iterator[Event]:
+    for block, end in blocks:
+        lines = [line[5:].removeprefix(b" ") for line in block.splitlines() if line.startswith(b"data:")]
+        if lines:
+            yield end, b"\n".join(lines)
 
 
-def _lines(body: bytes) -> Cut:
+def _lines(body: bytes) -> Iterator[Event]:
     start = 0
     for newline in (*_LINE.finditer(body), None):
         end = len(body) if newline is None else newline.end()
@@ -88,7 +98,7 @@ def _lines(body: bytes) -> Cut:
         start = end
 
 
-def _whole(body: bytes) -> Cut:
+def _whole(body: bytes) -> Iterator[Event]:
     """One JSON, or a list of them: Gemini's streams without `alt=sse`."""
     if body.lstrip().startswith(b"["):
         try:
@@ -99,7 +109,7 @@ def _whole(body: bytes) -> Cut:
         yield None, body
 
 
-def _frames(body: bytes) -> Cut:
+def _frames(body: bytes) -> Iterator[Event]:
     """AWS: `application/vnd.amazon.eventstream`. A frame of Bedrock's `invoke` has the model's own JSON in base64."""
     at, least = 0, _PRELUDE.size + _CHECKSUM_BYTES
     while at + least <= len(body):
@@ -139,6 +149,6 @@ KINDS = {
     "": "json", "application/json": "json", "text/event-stream": "sse", "application/x-ndjson": "lines",
     "application/jsonl": "lines", "application/stream+json": "lines", "application/vnd.amazon.eventstream": "frames",
 }  # fmt: skip
-_CUTS: dict[str, Callable[[bytes], Cut]] = {
+_CUTS: dict[str, Callable[[bytes], Iterator[Event]]] = {
     "sse": _server_sent, "lines": _lines, "json": _whole, "frames": _frames,
 }  # fmt: skip

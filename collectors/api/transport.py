@@ -30,6 +30,7 @@ BEDROCK_COUNTS = {
     "x-amzn-bedrock-input-token-count": "input_tokens",
     "x-amzn-bedrock-output-token-count": "output_tokens",
 }
+_HEADERS = {b"content-type", b"content-encoding", *(name.encode() for name in BEDROCK_COUNTS)}
 
 
 def http_client(
@@ -245,18 +246,24 @@ def _begun(client: Client, request: Any, module: Any) -> Watch | None:
 
 
 def _answered(watch: Watch, response: Any, body: Any) -> None:
-    headers = response.headers
+    headers = {
+        name: value.decode("latin-1") for raw, value in response.headers.raw if (name := raw.lower()) in _HEADERS
+    }
     watch.status = response.status_code
-    watch.kind = streams.kind_of(headers.get("content-type", ""))
-    watch.counts = tuple(
-        (unit, headers[name]) for name, unit in BEDROCK_COUNTS.items() if headers.get(name, "").isdecimal()
-    )
+    watch.kind = streams.kind_of(headers.get(b"content-type", ""))
+    watch.counts = counts_in({name.decode(): value for name, value in headers.items()})
     if response.is_stream_consumed:  # a transport of the user's own that had it all at once
         watch.hear(response.content)
         watch.end()
     else:
-        watch.encoding = headers.get("content-encoding", "")
+        watch.encoding = headers.get(b"content-encoding", "")
         response.stream = body(response.stream, watch)
+
+
+def counts_in(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """What Bedrock's headers say of an answer that may not say it itself."""
+    told = ((unit, headers.get(name, "")) for name, unit in BEDROCK_COUNTS.items())
+    return tuple((unit, value) for unit, value in told if value.isdecimal())
 
 
 def _decoder(module: Any) -> Any:

@@ -24,6 +24,7 @@ from joulebook.collectors.api.record import write_call
 from joulebook.collectors.track import _strand, span_around
 
 MAX_HELD_BYTES = 16_000_000
+PARSED = "parsed"  # a body whose events the SDK has parsed already
 TOO_LONG = "longer than 16 MB"
 RETRY_WITHIN_S = 180.0
 MAX_REMEMBERED = 256
@@ -68,7 +69,8 @@ class Watch:
         self.client, self.asked = client, asked
         self.which = which or _which(asked)
         self.is_guessed = which is None  # which attempt it is
-        self.span = span_around(sampler.recorder())
+        self.recorder = sampler.recorder()
+        self.span = span_around(self.recorder)
         self.status: int | None = None
         self.kind: str | None = None  # of the body: how it is taken apart
         self.counts: tuple[tuple[str, str], ...] = ()  # what the headers say
@@ -145,29 +147,29 @@ def _write(watch: Watch, ended_s: float) -> None:
     _remember(watch, outcome)
     if _is_call(watch, answer):
         told = _of_request(watch, request) | _of_answer(watch, answer, request) | _of_time(watch, answer, ended_s)
-        write_call(told | _of_texts(watch, answer, request, events) | {"outcome": outcome})
+        write_call(told | _of_texts(watch, answer, request, events) | {"outcome": outcome}, watch.recorder)
     watch.pieces = []
 
 
 def _events(watch: Watch) -> list[streams.Event]:
     if watch.kind is None or watch.room < 0:
         return []
-    if watch.kind == "parsed":  # by the SDK
-        return [streams.Event(number, streams.of_botocore(piece)) for number, piece in enumerate(watch.pieces)]
-    pieces: Iterator[tuple[int, bytes]] = enumerate(watch.pieces)
+    if watch.kind == PARSED:
+        return [(number, streams.of_botocore(piece)) for number, piece in enumerate(watch.pieces)]
     if watch.encoding and watch.decode is not None:
-        pieces = _at_most(watch.decode(watch.pieces, watch.encoding))
-    return streams.events(watch.kind, pieces)
+        watch.pieces = _decoded(watch.decode(watch.pieces, watch.encoding), len(watch.pieces))
+    return streams.events(watch.kind, b"".join(watch.pieces))
 
 
-def _at_most(pieces: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    """What was compressed may be of any length."""
-    room = MAX_HELD_BYTES
-    for number, piece in pieces:
-        room -= len(piece)
+def _decoded(told: Iterator[tuple[int, bytes]], count: int) -> list[bytes]:
+    """What each of the pieces was before it was compressed. That may be of any length: no more than may be held."""
+    pieces, room = [b""] * count, MAX_HELD_BYTES
+    for number, data in told:
+        room -= len(data)
         if room < 0:
-            return
-        yield number, piece
+            break
+        pieces[number] += data
+    return pieces
 
 
 def _is_call(watch: Watch, answer: answers.Answer) -> bool:
@@ -213,7 +215,7 @@ def _of_request(watch: Watch, request: Json) -> Json:
         "path": asked.path,
         "operation": answers.operation_of(asked.path),
         "request_model": answers.name_of(request) or answers.model_in(asked.path),
-        "is_stream": watch.kind in ("sse", "lines", "frames", "parsed") or _is_stream(asked, request),
+        "is_stream": watch.kind in ("sse", "lines", "frames", PARSED) or _is_stream(asked, request),
     }
 
 
@@ -260,10 +262,14 @@ def _of_time(watch: Watch, answer: answers.Answer, ended_s: float) -> Json:
     told: Json = {"started_ns": watch.started_ns, "duration_s": round(ended_s - watch.started_s, 6)}
     if watch.kind not in (None, "json"):
         told["chunks"] = len(watch.times)
-        if answer.first_piece is not None:
-            told["first_token_s"] = round(watch.times[answer.first_piece] - watch.started_s, 6)
+        if answer.first_end is not None:
+            told["first_token_s"] = round(watch.times[_piece_at(watch, answer.first_end)] - watch.started_s, 6)
         told |= _gaps(watch.times)
     return told
+
+
+def _piece_at(watch: Watch, end: int) -> int:
+    return end if watch.kind == PARSED else streams.piece_at(end, map(len, watch.pieces))
 
 
 def _gaps(times: Sequence[float]) -> dict[str, float]:
