@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from joulebook.collectors.api.streams import Event, parsed
@@ -94,11 +95,13 @@ class Answer(NamedTuple):
     is_readable: bool = False
 
 
+@lru_cache(maxsize=256)
 def operation_of(path: str) -> str | None:
     """What is asked for at a path; None where it is nothing that models are asked for."""
     return next((name for ends, name in _OPERATIONS if ends.search(path)), None)
 
 
+@lru_cache(maxsize=256)
 def model_in(path: str) -> str | None:
     """The model, or the deployment, that a path names."""
     found = _MODEL_IN_PATH.search(path)
@@ -108,14 +111,15 @@ def model_in(path: str) -> str | None:
 def read(events: Sequence[Event], is_error: bool = False) -> Answer:
     """What the events of an answer tell. `is_error`: the status says so."""
     told, first_end = _telling(events)
+    bodies = [body for event in told for body in _bodies(event)]
     place, usage, is_beginning = _usage(told)
     units = () if usage else _counts(told)
     return Answer(
         usage=_placed(place, _kept(usage)) if usage else None,
         units=units,
-        model=_name(_first(told, "model", "modelVersion")),
-        response_id=_name(_first(told, "id", "responseId", "response_id", "generation_id")),
-        context=_context(told, usage or {}),
+        model=_name(_first(bodies, "model", "modelVersion")),
+        response_id=_name(_first(bodies, "id", "responseId", "response_id", "generation_id")),
+        context=_context(bodies, usage or {}),
         cost=_cost(usage or {}),
         error=kind_in(told[0]) if is_error and told else error_of(told),
         first_end=first_end,
@@ -257,7 +261,7 @@ def _kept(value: Any, key: str = "") -> Any:
     if isinstance(value, dict):
         return {
             name: inner for name, one in value.items()
-            if _KEY.fullmatch(name) and (inner := _kept(one, name)) is not _DROPPED
+            if _is_key(name) and (inner := _kept(one, name)) is not _DROPPED
         }  # fmt: skip
     if isinstance(value, list):
         return [inner for one in value if (inner := _kept(one, key)) is not _DROPPED]
@@ -267,6 +271,12 @@ def _kept(value: Any, key: str = "") -> Any:
 
 
 _DROPPED = object()
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+@lru_cache(maxsize=1024)
+def _is_key(name: str) -> bool:
+    return _KEY.fullmatch(name) is not None
 
 
 def _placed(place: Path, usage: Json) -> Json:
@@ -275,31 +285,24 @@ def _placed(place: Path, usage: Json) -> Json:
     return usage
 
 
-def _first(told: Sequence[Json], *names: str) -> Any:
-    for event in told:
-        for body in _bodies(event):
-            for name in names:
-                if body.get(name) and isinstance(body[name], str):
-                    return body[name]
+def _first(bodies: Sequence[Json], *names: str) -> Any:
+    for body in bodies:
+        for name in names:
+            if body.get(name) and isinstance(body[name], str):
+                return body[name]
     return None
 
 
-def _context(told: Sequence[Json], usage: Json) -> dict[str, str]:
-    found = {name: usage.get(name) for name in ("service_tier", "speed", "inference_geo")}
-    found["service_tier"] = found["service_tier"] or TIERS.get(str(usage.get("trafficType"))) or _last_tier(told)
-    kept = {name: value for name, value in found.items() if _is_word(value)}
-    if kept.get("service_tier") == "batch":
-        kept |= {"processing": "batch"}
-    return kept
+def _context(bodies: Sequence[Json], usage: Json) -> dict[str, str]:
+    tier = usage.get("service_tier") or TIERS.get(str(usage.get("trafficType"))) or _last_tier(bodies)
+    told = {"service_tier": tier, "speed": usage.get("speed"), "inference_geo": usage.get("inference_geo")}
+    kept = {name: value for name, value in told.items() if _is_word(value)}
+    return kept | ({"processing": "batch"} if tier == "batch" else {})
 
 
-def _last_tier(told: Sequence[Json]) -> Any:
-    for event in reversed(told):
-        for body in _bodies(event):
-            tier = body.get("service_tier") or _at(body, ("serviceTier", "type"))
-            if tier:
-                return tier
-    return None
+def _last_tier(bodies: Sequence[Json]) -> Any:
+    tiers = (body.get("service_tier") or _at(body, ("serviceTier", "type")) for body in reversed(bodies))
+    return next(filter(None, tiers), None)
 
 
 def _cost(usage: Json) -> str | None:
@@ -344,4 +347,4 @@ def name_of(request: Json) -> str | None:
 
 def as_text(usage: Json | None) -> str | None:
     """A usage as the journal has it."""
-    return None if usage is None else json.dumps(usage, separators=(",", ":"))
+    return None if usage is None else _encode(usage)
