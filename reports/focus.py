@@ -30,6 +30,7 @@ from joulebook.accounting.errors import InputError
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.prices.listed import provider_of
 from joulebook.accounting.records import weakest
+from joulebook.reports.focus_energy import energies
 from joulebook.reports.sheet import safe_text
 from joulebook.reports.views.common import Period, naive
 
@@ -57,7 +58,7 @@ COLUMNS: dict[str, pa.DataType] = {
                      "AllocatedTags", "ContractApplied", "HostProviderName", "ServiceProviderName"), TEXT),
     # our own
     "x_CallCount": pa.int64(), "x_Model": TEXT, "x_Unit": TEXT, "x_UsageMethod": TEXT, "x_PriceBasis": TEXT,
-    "x_PriceVersion": TEXT, "x_EnergyKwh": NUMBER, "x_EnergyMethod": TEXT, "x_Gco2e": NUMBER,
+    "x_PriceVersion": TEXT, "x_EnergyKwh": NUMBER, "x_Gco2e": NUMBER,
 }  # fmt: skip
 # How the bill calls a kind of token; a modality stands before it, the time to live of a cache after it.
 METERS = {
@@ -76,7 +77,7 @@ class Exported:
     days: int
     cost_usd: float
     left_out_calls: int
-    left_out_tokens: float | None
+    left_out_tokens: float
     focus_version: str = VERSION
 
 
@@ -95,6 +96,8 @@ def export(ledger: Ledger, path: Path, period: Period, project: str | None = Non
     part = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         write(part, map(row, found))
+        with part.open("rb") as file:
+            os.fsync(file.fileno())
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
@@ -106,11 +109,11 @@ def charges(ledger: Ledger, period: Period, project: str | None = None) -> list[
     """What is charged for each unit of the calls that have a cost, and the calls behind it."""
     asked, params = _asked(period, project)
     sql = (resources.files("joulebook.reports") / "focus.sql").read_text("utf-8")
-    return ledger.rows(sql.format(asked=asked), params)
+    return ledger.rows(sql.format(asked=asked), params, {"call_energy": energies(ledger, asked, params)})
 
 
 def left_out(ledger: Ledger, period: Period, project: str | None = None) -> dict[str, Any]:
-    """The calls that nobody knows the cost of; their tokens are None where those of one are unknown, too."""
+    """The calls that nobody knows the cost of, and as many of their tokens as are known."""
     asked, params = _asked(period, project)
     (told,) = ledger.rows(
         f"""select count(*) as left_out_calls, sum(coalesce(input_tokens, 0) + coalesce(output_tokens, 0)) as tokens
@@ -205,6 +208,8 @@ def _ours(charge: Mapping[str, Any]) -> dict[str, Any]:
         "x_UsageMethod": weakest(charge["methods"]),
         "x_PriceBasis": charge["bases"],
         "x_PriceVersion": charge["versions"],
+        "x_EnergyKwh": charge["energy_kwh"],
+        "x_Gco2e": charge["gco2e"],
     }
 
 
@@ -253,8 +258,6 @@ def _write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([cell(told[name]) for name in COLUMNS] for told in rows)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def cell(value: Any) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from handmade import HandmadeJournal
+from handmade import START_NS, HandmadeJournal
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,7 +20,7 @@ from joulebook.accounting.ledger import Ledger, ingest, open_ledger
 from joulebook.accounting.records import uuid7
 from joulebook.accounting.when import parse_when
 from joulebook.cli import main
-from joulebook.reports import focus
+from joulebook.reports import focus, views
 from joulebook.reports.views import period_of
 
 DAY_S = 86_400
@@ -244,6 +244,36 @@ def test_own_prices_are_contracted_and_the_list_stays_beside_them(tmp_path: Path
     assert done.left_out_calls == 0
 
 
+@pytest.mark.parametrize("method", ["measured", "modelled"])
+def test_the_measured_energy_of_an_own_server_stands_beside_its_calls(tmp_path: Path, method: str) -> None:
+    # 100 J while the one call was open, 60 J idle; of its 100 tokens 20 are of input
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "prices.toml").write_text(
+        '[[price]]\nprovider = "rack"\nmodel = "tiny"\nper_million = {input_tokens = 0, output_tokens = 0.5}\n'
+    )
+    journal = HandmadeJournal(home, version=3)
+    journal.sensor("plug", "J", method=method)
+    run = journal.start(0, "server", counters={"plug": 0})
+    _, fields = call(10, **units(input_tokens=20, output_tokens=80), provider="rack", request_model="tiny")
+    journal.event("call", 10, **fields | {"source": "server", "started_ns": START_NS, "duration_s": 10.0,
+                                          "run_id": run, "span_id": run})  # fmt: skip
+    journal.tick(10, plug=100)
+    journal.end(20, run, counters={"plug": 160})
+    journal.write()
+    ingest(home)
+    focus.export(open_ledger(home), tmp_path / "calls.parquet", PERIOD)
+    rows = {row["SkuMeter"]: row for row in pq.read_table(tmp_path / "calls.parquet").to_pylist()}
+    assert {name: float(row["BilledCost"]) for name, row in rows.items()} == {"Input": 0.0, "Output": 0.00004}
+    kwh = {name: row["x_EnergyKwh"] for name, row in rows.items()}
+    if method == "modelled":  # a model of an energy is no column of a bill
+        assert kwh == {"Input": None, "Output": None}
+        return
+    assert kwh == {"Input": pytest.approx(20 / 3.6e6), "Output": pytest.approx(80 / 3.6e6)}
+    of_run = views.run(open_ledger(home), run).rows[0]["carbon_g"].mid
+    assert sum(row["x_Gco2e"] for row in rows.values()) == pytest.approx(of_run * 100 / 160)
+
+
 def test_text_of_users_is_no_formula_and_survives(ledger: Ledger, rows: Rows, tmp_path: Path) -> None:
     found = [row for row in rows if HOSTILE in row["SubAccountId"]]
     assert len(found) == 4
@@ -262,10 +292,7 @@ def test_parquet_has_the_same_rows_with_types(ledger: Ledger, rows: Rows, tmp_pa
     table = pq.read_table(tmp_path / "calls.parquet")
     types = {name: str(table.schema.field(name).type) for name in ("BilledCost", "ListUnitPrice", "ChargePeriodStart")}
     assert list(types.values()) == ["decimal128(38, 21)", "decimal128(20, 17)", "timestamp[ms, tz=UTC]"]
-    told = [
-        {key: "" if value is None else str(focus._cell(value)) for key, value in row.items()}
-        for row in table.to_pylist()
-    ]
+    told = [{key: str(focus.cell(value) or "") for key, value in row.items()} for row in table.to_pylist()]
     assert told == rows
 
 
@@ -282,6 +309,8 @@ def test_an_empty_period_is_a_file_without_rows(ledger: Ledger, tmp_path: Path) 
     done = focus.export(ledger, tmp_path / "calls.csv", period_of(until=parse_when("2025-01-01")))
     assert (done.rows, done.days, done.cost_usd, done.left_out_calls) == (0, 0, 0.0, 0)
     assert (tmp_path / "calls.csv").read_text().strip() == ",".join(focus.COLUMNS)
+    focus.export(ledger, tmp_path / "calls.parquet", period_of(until=parse_when("2025-01-01")))
+    assert pq.read_table(tmp_path / "calls.parquet").column_names == list(focus.COLUMNS)
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
