@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import ssl
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -11,10 +12,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from fake_server import API_KEY, PROMPT, FakeServer
 from handmade import START_NS, HandmadeJournal
 from hypothesis import given
 from hypothesis import strategies as st
 
+import joulebook
+from joulebook import track
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.ledger import Ledger, ingest, open_ledger
 from joulebook.accounting.records import uuid7
@@ -372,3 +376,22 @@ def test_every_unit_has_a_meter_of_its_own() -> None:
     assert len(set(meters)) == len(meters) == 59
     assert focus.meter("cache_audio_write_1h_tokens") == "Audio Cache Write 1h"
     assert focus.meter("rerank_searches") == "Rerank Searches"
+
+
+def test_nothing_secret_is_exported(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    prices = "per_million = {input_tokens = 1, output_tokens = 1}"
+    (home / "prices.toml").write_text(f'[[price]]\nprovider = "*"\nmodel = "*"\n{prices}\n')
+    with FakeServer() as server, track("secret", tags={"team": "ranking"}):
+        url = f"{server.url}/openai/v1/chat/completions?key={API_KEY}"
+        body = {"model": "gpt-5", "messages": [{"role": "user", "content": PROMPT}]}
+        with joulebook.http_client(provider="openai", verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)) as client:
+            assert client.post(url, json=body, headers={"authorization": f"Bearer {API_KEY}"}).status_code == 200
+    ingest(home)
+    for ending in ("csv", "parquet"):
+        assert focus.export(open_ledger(home), tmp_path / f"calls.{ending}", period_of()).rows == 4
+    texts = [(tmp_path / "calls.csv").read_text(), str(pq.read_table(tmp_path / "calls.parquet").to_pylist())]
+    for text in texts:
+        assert [secret for secret in ("PLANTED", "giraffe", "walrus", "sk-", API_KEY, PROMPT) if secret in text] == []
+        assert "ranking" in text
