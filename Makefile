@@ -11,6 +11,8 @@ SERVE = 1
 BIN = .venv/bin
 ROOMS = accounting collectors data models reports
 PEERS = codecarbon zeus carbontracker
+# What observes calls of model APIs shares one environment: all of it with the same version of the SDK.
+API_PEERS = openai httpx2 ecologits opentelemetry-sdk opentelemetry-instrumentation-genai-openai
 PIP = -m pip --disable-pip-version-check
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
@@ -68,10 +70,10 @@ bench-energy: .venv/.stamp .bench-venv/.stamp
 # Each peer has an environment of its own, or what one brings along would change what another does.
 .bench-venv/.stamp: benchmarks/constraints-peers.txt | .venv/.stamp
 	@echo "Installing the peers into .bench-venv: 1 GB, two minutes, once. Nothing else needs them."
-	@rm -rf .bench-venv; for tool in joulebook $(PEERS); do \
+	@rm -rf .bench-venv; for tool in joulebook api $(PEERS); do \
 	  $(BIN)/python -m venv --without-pip .bench-venv/$$tool; \
 	  $(BIN)/python $(PIP) --python .bench-venv/$$tool install -q -c benchmarks/constraints-peers.txt \
-	    $$(echo $$tool | sed 's/joulebook/nvidia-ml-py platformdirs/') || \
+	    $$(echo $$tool | sed 's/joulebook/nvidia-ml-py platformdirs/; s/^api$$/platformdirs $(API_PEERS)/') || \
 	    echo "$$tool does not install here: the benchmark goes on without it." >&2; \
 	done
 	@touch $@

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 ENVIRONMENT = ROOT / ".bench-venv/api"
 CHUNKS = 52  # with text, an end and a usage
 BARE, OURS = "bare SDK", "joulebook"
-TOOLS = (BARE, OURS, "EcoLogits", "OpenTelemetry")
+PEERS = {"EcoLogits": "ecologits", "OpenTelemetry": "opentelemetry/instrumentation/genai/openai"}  # the folder of each
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "A question of some length. " * 20}]}
 WARM_UP = 20
 
@@ -99,14 +99,19 @@ def rounds(given: argparse.Namespace) -> dict[str, list[Timed]]:
     from peers.machine import as_installed
 
     fake_server.WORDS = ("word ",) * (CHUNKS - 3)  # beside the first, the end and the usage
-    found: dict[str, list[Timed]] = {tool: [] for tool in TOOLS}
+    found: dict[str, list[Timed]] = {tool: [] for tool in (BARE, OURS, *PEERS) if tool not in missing()}
     with fake_server.FakeServer() as server, tempfile.TemporaryDirectory() as folder:
         packages = as_installed(Path(folder))
         for _ in range(given.rounds):
-            for tool in TOOLS:
+            for tool in found:
                 found[tool].append(one(tool, server.url, packages, given))
         assert_all_on_file(Path(folder), given)
     return found
+
+
+def missing() -> list[str]:
+    """What is not installed."""
+    return [tool for tool, folder in PEERS.items() if not any(ENVIRONMENT.glob(f"lib/python*/site-packages/{folder}"))]
 
 
 def one(tool: str, url: str, packages: Path, given: argparse.Namespace) -> Timed:
@@ -145,7 +150,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--client", choices=TOOLS, help=argparse.SUPPRESS)
+    parser.add_argument("--client", help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.client:
@@ -154,6 +159,8 @@ def main() -> None:
     if not (ENVIRONMENT / "bin/python").exists():
         print("The SDK and the peers are not in .bench-venv/api: `make bench` installs them. Nothing was measured.")
         return
+    for tool in missing():
+        print(f"{tool} is not in .bench-venv/api: it is left out.", file=sys.stderr)
     found = summary(rounds(given))
     if given.json:
         print(json.dumps(found))
