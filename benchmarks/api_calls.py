@@ -103,8 +103,8 @@ def rounds(given: argparse.Namespace) -> dict[str, list[Timed]]:
     with fake_server.FakeServer() as server, tempfile.TemporaryDirectory() as folder:
         packages = as_installed(Path(folder))
         for _ in range(given.rounds):
-            for tool in found:
-                found[tool].append(one(tool, server.url, packages, given))
+            for tool, told in found.items():
+                told.append(one(tool, server.url, packages, given))
         assert_all_on_file(Path(folder), given)
     return found
 
