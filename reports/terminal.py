@@ -32,8 +32,7 @@ PIPE_WIDTH = 500  # a pipe has no width of its own; a name must not be cut or fo
 NARROW = 132
 LESS_NEEDED = (
     "host", "water_l", "cost_usd", "factor_id", "factor_ids", "sensor", "idle_energy_j", "retries", "attempts_n",
-    "cache_read_tokens", "reasoning_tokens", "wasted_attempts", "at_s", "response_id", "gap_s_p50",
-    "gap_s_p95", "gap_s_max",
+    "cache_read_tokens", "reasoning_tokens", "wasted_attempts", "at_s", "response_id",
 )  # fmt: skip
 PADDING, LEAST_NAME = 3, 8  # characters between two columns, and of a column of names
 MOST_ROWS = {"power": 0, "spans": 25, "about": 50}

@@ -6,6 +6,7 @@ Also the list of the newest calls, from which one is chosen.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from joulebook.reports.views.api_sums import Asked, cost_method, in_period
 from joulebook.reports.views.common import Period, aware, capital, listed, of_project, plural
 
 MOST_CALLS = 200  # on a page
+_UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 LIST_COLUMNS = (
     Column("started_at", "Began, UTC", "time"),
     Column("model", "Model"),
@@ -39,7 +41,10 @@ def find_call(ledger: Ledger, text: str) -> str:
     """
     if not text:
         raise InputError("no call named: give its id, the beginning or end of it, or `last`")
-    found = ledger.rows(_LAST_SQL) if text == "last" else ledger.rows(_FIND_SQL, (text, text, text))
+    if re.fullmatch(_UUID, text):
+        found = ledger.rows("select distinct call_id::varchar as id from call where call_id = ?::uuid", (text,))
+    else:
+        found = ledger.rows(_LAST_SQL) if text == "last" else ledger.rows(_FIND_SQL, (text, text, text))
     if not found:
         raise NotFound(f"no call {text!r} in {ledger.path}: `joulebook calls --by call` lists them")
     if len(found) > 1:
@@ -75,7 +80,7 @@ def call(ledger: Ledger, call_id: str) -> View:
         _attempts(attempts),
         _buckets(ledger, call_id),
         _price_lines(ledger, call_id),
-        _observations(ledger, call_id),
+        _observations(ledger, attempts),
         _about(row),
     )
     return View(
@@ -237,13 +242,15 @@ def _price_lines(ledger: Ledger, call_id: str) -> View:
     return View("price_lines", "What it cost", columns=columns, rows=rows, width="half")
 
 
-def _observations(ledger: Ledger, call_id: str) -> View:
+def _observations(ledger: Ledger, attempts: Sequence[Mapping[str, Any]]) -> View:
     """Who else told of the same responses, and which of them counts."""
     columns = (
         Column("source", "Observed by"), Column("is_counted", "In sums", "state"), Column("source_id", "Its id"),
         Column("response_id", "Response"), Column("call_id", "Call", "id"),
     )  # fmt: skip
-    found = ledger.rows(_OBSERVATIONS_SQL, (call_id, call_id))
+    keys = ("provider", "response_id", "source", "source_id")
+    known = [[one[key] for one in attempts if one[key] is not None] for key in keys]
+    found = ledger.rows(_OBSERVATIONS_SQL, known)
     rows = tuple(row | {"is_counted": "counts" if row["counted"] else "duplicate"} for row in found)
     return View("observations", "Observations of this call", columns=columns, rows=rows if len(rows) > 1 else ())
 
@@ -310,13 +317,16 @@ _LINES_SQL = """
 """
 # The observations of the same responses, and those that the same source told under the same id.
 _OBSERVATIONS_SQL = """
-    select o.source, o.counted, o.source_id, o.response_id, o.call_id::varchar as call_id,
-           o.started_at_utc, o.outcome
-    from api_call o
-    where o.call_id = ?::uuid and o.outcome = 'ok' or exists (
-        select 1 from api_call c where c.call_id = ?::uuid
-        and (c.response_id = o.response_id and coalesce(c.provider, '') = coalesce(o.provider, '')
-             or c.source_id = o.source_id and c.source = o.source))
+    with asked as (select ?::varchar[] as providers, ?::varchar[] as responses, ?::varchar[] as sources,
+                          ?::varchar[] as source_ids),
+    same as (
+        select c.call_no from call c, asked
+        where list_contains(responses, c.response_id)
+           or list_contains(sources, c.source) and list_contains(source_ids, c.source_id)
+    )
+    select o.source, o.counted, o.source_id, o.response_id, o.call_id::varchar as call_id, o.started_at_utc, o.outcome
+    from api_call o semi join same using (call_no), asked
+    where len(providers) = 0 or o.provider is null or list_contains(providers, o.provider)
     order by o.counted desc, o.call_no
 """
 _NEWEST_SQL = """

@@ -12,7 +12,7 @@ p95, 100 for p99; where there are fewer it is None, and `missing` says so. Keys 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from joulebook.accounting.ledger import Ledger
@@ -40,6 +40,10 @@ _STREAMS = (
     Column("first_token_s_n", "Streams", "number"),
     *_quantiles("first_token_s", "First token"),
     *_quantiles("per_token_s", "Per token"),
+)
+_GAPS = (
+    Column("model", "Model"),
+    Column("gap_s_n", "Streams", "number"),
     *_quantiles("gap_s", "Gap", ("p50", "p95", "max")),
 )
 _END_TO_END = (
@@ -49,10 +53,14 @@ _END_TO_END = (
     *_quantiles("duration_s", "Duration"),
     Column("output_tokens_per_s_p50", "Output tokens/s, p50", "number"),
 )
-_MEANING = (
-    "First token: since the request. Per token: (duration − first token) ÷ (output tokens − 1). "
-    "Gap: between two pieces; the median over calls of each call's own p50 and p95, and the longest."
-)
+# A table: its key, title, what its numbers mean, its columns. A row without the first count is not in it.
+_TABLES = (
+    ("latency_streams", "Latency of streams",
+     "First token: since the request. Per token: (duration − first token) ÷ (output tokens − 1).", _STREAMS),
+    ("latency_gaps", "Time between two pieces of a stream",
+     "Each call has a p50 and a p95 of its own; here are their medians over calls, and the longest of all.", _GAPS),
+    ("latency_end_to_end", "Latency end to end", "From the request to the last byte of the answer.", _END_TO_END),
+)  # fmt: skip
 
 
 def least_calls(quantile: float) -> int:
@@ -71,7 +79,7 @@ def latency(ledger: Ledger, period: Period, project: str | None = None) -> View:
         subtitle=capital(period.label),
         sentence=f"{plural(sum(row['calls'] for row in rows), 'call')} answered whole." if rows else "",
         rows=rows,
-        parts=tuple(part for part in (_streams(rows), _end_to_end(rows)) if part.rows),
+        parts=tuple(part for table in _TABLES if (part := _table(rows, *table)).rows),
         empty=f"No call of a model API{of_project(project)} with its times is on record for {period.label}.",
     )
 
@@ -90,21 +98,13 @@ def _row(found: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, **gaps, "missing": missing}
 
 
-def _streams(rows: tuple[dict[str, Any], ...]) -> View:
-    shown = tuple(row for row in rows if row["first_token_s_n"])
-    return View(
-        "latency_streams", "Latency of streams", _MEANING, columns=_STREAMS, rows=shown, notes=_few(shown, _STREAMS)
-    )
+def _table(rows: Sequence[dict[str, Any]], key: str, title: str, meaning: str, columns: tuple[Column, ...]) -> View:
+    counted = next(column.key for column in columns if column.key.endswith("_n"))
+    shown = tuple(row | {"answer": "stream" if row["is_stream"] else "whole"} for row in rows if row[counted])
+    return View(key, title, meaning, columns=columns, rows=shown, notes=_few(shown, columns))
 
 
-def _end_to_end(rows: tuple[dict[str, Any], ...]) -> View:
-    shown = tuple(row | {"answer": "stream" if row["is_stream"] else "whole"} for row in rows)
-    meaning = "From the request to the last byte of the answer."
-    return View("latency_end_to_end", "Latency end to end", meaning, columns=_END_TO_END, rows=shown,
-                notes=_few(shown, _END_TO_END))  # fmt: skip
-
-
-def _few(rows: tuple[dict[str, Any], ...], columns: tuple[Column, ...]) -> tuple[str, ...]:
+def _few(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> tuple[str, ...]:
     is_missing = any(column.key in row["missing"] for row in rows for column in columns)
     return (f"– where there are too few calls: {_needs()}.",) if is_missing else ()
 
