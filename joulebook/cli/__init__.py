@@ -3,7 +3,7 @@
     arguments   what can be typed: the parser, and what every command shares
     options     what several commands share;  api_arguments   what can be typed of calls of model APIs
     commands    one function a command: arguments in, exit code out
-    prices, calls, imports, exports, receive, serve    the same for what has to do with calls of model APIs
+    prices, footprint, calls, imports, exports, receive, serve    the same for what has to do with calls of model APIs
     doctor      what this machine can measure, and what is missing; `findings` draws it
     tracing     doctor --record: a trace of what the sensors show
     demo        the walk, end to end, on this machine
@@ -35,7 +35,7 @@ EXIT_CODES: tuple[tuple[type[JoulebookError], int], ...] = (
 # Where the function of a command stands, if not in `commands`.
 ROOMS = {
     "price": "prices", "reprice": "prices", "calls": "calls", "import": "imports", "export": "exports",
-    "reconcile": "exports", "receive": "receive", "serve-meter": "serve",
+    "footprint": "footprint", "reconcile": "exports", "receive": "receive", "serve-meter": "serve",
 }  # fmt: skip
 
 

@@ -53,6 +53,32 @@ def price(add: Add) -> None:
     )  # fmt: skip
 
 
+def _tokens(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of tokens")
+    return int(text)
+
+
+def footprint(add: Add) -> None:
+    parser = add(
+        "footprint",
+        "estimate what a call to a model API used, by every engine that can say, and how far they are apart",
+        "joulebook footprint --provider openai --model gpt-4o --input-tokens 800 --output-tokens 300 --region FR",
+    )
+    parser.add_argument("--provider", help="whose API, e.g. openai, anthropic, google, mistral")
+    parser.add_argument("--model", required=True, help="the model, as it is named in requests")
+    parser.add_argument(
+        "--input-tokens", type=_tokens, default=0, metavar="N", help="tokens of the prompt, cached ones included"
+    )
+    parser.add_argument("--cached-tokens", type=_tokens, default=0, metavar="N", help="of these, read from a cache")
+    parser.add_argument(
+        "--output-tokens", type=_tokens, default=0, metavar="N", help="tokens of the answer, reasoning included"
+    )
+    parser.add_argument(
+        "--region", metavar="R", help="the grid, e.g. FR, US-CA, or WORLD (default: the provider's, else this site's)"
+    )
+
+
 def reprice(add: Add) -> None:
     parser = add(
         "reprice",
@@ -141,4 +167,4 @@ def serve_meter(add: Add) -> None:
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the server's command")
 
 
-ALL = (calls, price, reprice, import_, reconcile, export, receive, serve_meter)
+ALL = (calls, price, footprint, reprice, import_, reconcile, export, receive, serve_meter)

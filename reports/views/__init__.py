@@ -7,6 +7,7 @@
     api_page, api_usage, calls, call, latency   calls of model APIs
     price, reprice                 what a call costs; what calls cost by the prices as of a day
     reconcile, reconciled          own calls beside a provider's export; beside what was imported of it
+    footprint                      what a call used, by every engine that can say
     factors                        what the numbers rest on
 
 A drawer needs no more than the View.
@@ -18,6 +19,7 @@ from joulebook.reports.views.api_usage import api_page, api_usage
 from joulebook.reports.views.call import call, calls, find_call
 from joulebook.reports.views.common import Period, freshness, period_of, projects
 from joulebook.reports.views.factors import factors
+from joulebook.reports.views.footprint import footprint
 from joulebook.reports.views.latency import latency
 from joulebook.reports.views.overview import by_day, by_project, overview
 from joulebook.reports.views.prices import price, reprice
@@ -38,6 +40,7 @@ __all__ = [
     "factors",
     "find_call",
     "find_run",
+    "footprint",
     "freshness",
     "latency",
     "overview",
