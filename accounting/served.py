@@ -15,11 +15,10 @@ open, at most all that was used while it was open; each at that end of the run's
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from functools import reduce
 from itertools import pairwise
 from math import fsum
+from operator import add
 from typing import NamedTuple
 
 SHORTEST_S = 1e-6  # what is used in no time at all, is used in this
@@ -29,15 +28,9 @@ EXACT = 2**40  # watts and rates are counted in whole parts of this: sums of the
 class Ends(NamedTuple):
     """Joules: low, mid, high."""
 
-    low: float = 0
-    mid: float = 0
-    high: float = 0
-
-    def plus(self, more: Ends) -> Ends:
-        return Ends(self.low + more.low, self.mid + more.mid, self.high + more.high)
-
-    def times(self, factor: float) -> Ends:
-        return Ends(self.low * factor, self.mid * factor, self.high * factor)
+    low: float = 0.0
+    mid: float = 0.0
+    high: float = 0.0
 
 
 class Piece(NamedTuple):
@@ -66,23 +59,21 @@ class Shares(NamedTuple):
 
 
 class _Now(NamedTuple):
-    """What holds at an instant, or what changes at one."""
+    """What holds at an instant, or how much more or less of it from one on."""
 
-    power: Ends = Ends()  # in W ÷ EXACT, whole numbers
+    low: int = 0  # the power, in W ÷ EXACT
+    mid: int = 0
+    high: int = 0
     is_open: int = 0  # so many calls
     is_told: int = 0  # so many of them with tokens
     rate: int = 0  # of those together, in tokens per second ÷ EXACT
 
-    def plus(self, more: _Now) -> _Now:
-        told = self.is_told + more.is_told
-        return _Now(self.power.plus(more.power), self.is_open + more.is_open, told, self.rate + more.rate)
-
 
 def shared(pieces: Sequence[Piece], calls: Sequence[Open]) -> Shares:
     """The energy of a server (J), shared over its calls: the docstring of the module is the formula."""
-    changes = _changes(pieces, calls)
-    times = sorted(changes)
-    used = list(_used(changes, times))
+    edges = sorted([*_power_edges(pieces), *_call_edges(calls)])
+    times = [at_s for at_s, _ in edges]
+    used = list(_used(edges))
     alone = [energy.low if now.is_told and now.is_open == 1 else 0.0 for now, energy in used]
     per_rate = [energy.mid / now.rate if now.is_told else 0.0 for now, energy in used]
     around = [energy.high if now.is_told else 0.0 for now, energy in used]
@@ -100,32 +91,35 @@ def shared(pieces: Sequence[Piece], calls: Sequence[Open]) -> Shares:
     )
 
 
-def _changes(pieces: Sequence[Piece], calls: Sequence[Open]) -> dict[float, _Now]:
-    """What changes at which time."""
-    found: defaultdict[float, _Now] = defaultdict(_Now)
+def _power_edges(pieces: Sequence[Piece]) -> Iterator[tuple[float, _Now]]:
+    """When the power goes up, and down again."""
     for piece in pieces:
-        to_s = max(piece.to_s, piece.from_s + SHORTEST_S)
-        power = Ends(*(round(end_j / (to_s - piece.from_s) * EXACT) for end_j in piece.energy_j))
-        found[piece.from_s] = found[piece.from_s].plus(_Now(power))
-        found[to_s] = found[to_s].plus(_Now(power.times(-1)))
+        seconds = max(piece.to_s - piece.from_s, SHORTEST_S)
+        low, mid, high = (round(energy_j / seconds * EXACT) for energy_j in piece.energy_j)
+        yield piece.from_s, _Now(low, mid, high)
+        yield piece.from_s + seconds, _Now(-low, -mid, -high)
+
+
+def _call_edges(calls: Sequence[Open]) -> Iterator[tuple[float, _Now]]:
+    """When a call is opened, and closed."""
     for call in calls:
-        rate, end_s = _rate(call), _end(call)
+        rate = _rate(call)
         is_told = 1 if rate else 0
-        found[call.from_s] = found[call.from_s].plus(_Now(Ends(), 1, is_told, rate))
-        found[end_s] = found[end_s].plus(_Now(Ends(), -1, -is_told, -rate))
-    return found
+        yield call.from_s, _Now(is_open=1, is_told=is_told, rate=rate)
+        yield _end(call), _Now(is_open=-1, is_told=-is_told, rate=-rate)
 
 
-def _used(changes: dict[float, _Now], times: Sequence[float]) -> Iterator[tuple[_Now, Ends]]:
-    """What holds between each two times, and the energy used there."""
+def _used(edges: Sequence[tuple[float, _Now]]) -> Iterator[tuple[_Now, Ends]]:
+    """What holds from each edge to the next, and the energy used there."""
     now = _Now()
-    for time_s, next_s in pairwise(times):
-        now = now.plus(changes[time_s])
-        yield now, now.power.times((next_s - time_s) / EXACT)
+    for (from_s, change), (to_s, _) in pairwise(edges):
+        now = _Now(*map(add, now, change))
+        parts = (to_s - from_s) / EXACT
+        yield now, Ends(now.low * parts, now.mid * parts, now.high * parts)
 
 
 def _total(energies: Iterable[Ends]) -> Ends:
-    return reduce(Ends.plus, energies, Ends())
+    return Ends(*map(fsum, zip(*energies, strict=True)))
 
 
 def _end(call: Open) -> float:
