@@ -153,3 +153,14 @@ def test_what_is_near_is_named():
     assert not answer.known
     assert [("gpt-4o" in engine.near) for engine in answer.engines[:3]] == [True, True, True]
     assert footprints(Call("opena", "gpt-4o", 1, 1), place_for(None, "FR", Site())).engines[0].near[0] == "openai"
+
+
+def test_every_model_of_the_package_has_a_footprint_in_order():
+    place, names = place_for(None, "US", Site()), {its: ours for ours, its in ecologits.PROVIDERS.items()}
+    for record in ecologits._records():
+        provider = names.get(record.provider.value, record.provider.value)
+        rates = ecologits.rates(provider, record.name)
+        ends = [amounts_at(Call(provider, record.name, 0, 300).usage, rates, place.grid(end), end) for end in range(3)]
+        for category in ends[0]:
+            low, mid, high = (amounts[category] for amounts in ends)
+            assert 0 < low <= mid <= high, (record.name, category)

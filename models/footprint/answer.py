@@ -9,13 +9,21 @@ from typing import Any, cast
 from joulebook.accounting.energy import Carrier
 from joulebook.accounting.estimates import Estimate, between, unknown
 from joulebook.accounting.records import weakest
-from joulebook.models.footprint.call import Absent, Call, Rate, Rates, Usage, operational, used
+from joulebook.models.footprint.call import (
+    WITH_MANUFACTURE,
+    Absent,
+    Call,
+    Rate,
+    Rates,
+    Usage,
+    operational,
+    used,
+)
 from joulebook.models.footprint.place import Place
 
 WH_PER_J = 1 / 3600.0
-# category -> its unit; energy and water are of operation alone, no engine models those of manufacture
+# category -> its unit; energy and water are of operation alone
 UNITS = {"energy_wh": "Wh", "gwp_g": "g", "water_l": "L", "adpe_kgsb": "kgSb", "primary_energy_j": "J"}
-WITH_MANUFACTURE = ("gwp_g", "adpe_kgsb", "primary_energy_j")
 # category -> the kind of factor without which it is not known
 _NEEDS = {"gwp_g": "carbon_intensity", "water_l": "water_intensity", "adpe_kgsb": "electricity_adpe",
           "primary_energy_j": "electricity_primary_energy"}  # fmt: skip

@@ -14,7 +14,7 @@ from joulebook.accounting.units import J_PER_KWH
 from joulebook.accounting.water import water_l
 
 MOST_TOKENS = 10**12  # far above any call
-EMBODIED = ("gwp_g", "adpe_kgsb", "primary_energy_j")  # what manufacture is counted in
+WITH_MANUFACTURE = ("gwp_g", "adpe_kgsb", "primary_energy_j")  # no engine models its water
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ Ends = tuple[Rate[float], Rate[float], Rate[float]]  # low, mid, high
 class Rates:
     """What an engine says that calls to one model use at one provider.
 
-    `embodied`: by the names in `EMBODIED`; what is not there is not modelled.
+    `embodied`: by the names in `WITH_MANUFACTURE`; what is not there is not modelled.
     """
 
     it_energy_j: Ends

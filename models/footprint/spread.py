@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from joulebook.models.footprint.answer import UNITS, WITH_MANUFACTURE, Footprint
-from joulebook.models.footprint.call import Call
+from joulebook.models.footprint.answer import UNITS, Footprint
+from joulebook.models.footprint.call import WITH_MANUFACTURE, Call
 from joulebook.models.footprint.place import Place
 
 COMPARED = {

@@ -20,7 +20,7 @@ DRAWN = {
     "operational_gwp_g": ("Carbon in operation", "g", 1.0),
     "embodied_gwp_g": ("Carbon of manufacture", "g", 1.0),
     "water_l": ("Water", "L", 1.0),
-    "adpe_kgsb": ("Minerals", "mgSb", 1e6),
+    "adpe_kgsb": ("Minerals", "µgSb", 1e9),
     "primary_energy_j": ("Primary energy", "J", 1.0),
 }
 ENGINES = (
@@ -34,7 +34,7 @@ SPREAD = (
     Column("highest", "Highest mid", "estimate"),
     Column("highest_engine", "by"),
     Column("ratio", "Between engines, ×", "number"),
-    Column("within", "Within each, ×"),
+    Column("widest", "Widest within one, ×", "number"),
 )
 CORRECTIONS = (
     Column("label", ""),
@@ -61,7 +61,7 @@ def footprint(answer: Answer) -> View:
 
 def _spread(answer: Answer) -> View:
     spread = {each.category: each for each in answer.spread}
-    rows = tuple(_spread_row(spread[category]) for category in DRAWN if spread[category].within)
+    rows = tuple(_spread_row(spread[category]) for category in DRAWN if spread[category].ratio)
     return View("spread", "How far the engines are apart", columns=SPREAD, rows=rows)
 
 
@@ -115,9 +115,9 @@ def _spread_row(spread: Spread) -> Mapping[str, Any]:
         end: exactly(mid * factor, unit, "modelled") if mid is not None else None
         for end, mid in (("lowest", spread.lowest), ("highest", spread.highest))
     }
-    within = ", ".join(f"{name} {number(ratio)}" for name, ratio in spread.within.items() if ratio)
+    widest = max((ratio for ratio in spread.within.values() if ratio), default=None)
     by = {"lowest_engine": spread.lowest_engine, "highest_engine": spread.highest_engine}
-    return {"label": label, **ends, **by, "ratio": spread.ratio, "within": within}
+    return {"label": label, **ends, **by, "ratio": spread.ratio, "widest": widest}
 
 
 def _correction(correction: Correction) -> Mapping[str, Any]:
