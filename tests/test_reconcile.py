@@ -108,7 +108,7 @@ def test_tokens_and_costs_that_agree_match(ledger: Ledger) -> None:
     assert (row["tokens"], row["provider_tokens"], row["difference_tokens"]) == (3000, 3000, 0)
     assert (row["cache_read_tokens"], row["provider_reasoning_tokens"]) == (2048, 256)
     assert (row["cost_usd"], row["provider_cost_usd"]) == (pytest.approx(2 * CHAT_USD), 0.006696)
-    assert view.sentence == "All 1 row agree."
+    assert view.sentence == "Both sides agree."
 
 
 def test_amounts_beside_money_do_not_repeat_those_of_the_usage(ledger: Ledger) -> None:
@@ -130,7 +130,7 @@ def test_what_nothing_here_recorded_is_an_unseen_client(ledger: Ledger) -> None:
     view = compare(ledger, bill(0, times(CHAT, 3), requests=3, project="proj_other"))
     row = only(view)
     assert (row["verdict"], row["cause"]) == ("tokens differ", "unseen client")
-    assert row["because"] == "1 more requests there than attempts here, of proj_other"
+    assert row["because"] == "1 request more there than attempts here, of proj_other"
     assert row["difference_tokens"] == -1500
     other = compare(ledger, bill(0, times(CHAT, 2)), bill(0, {"input_tokens": 7}, model="gpt-4o"))
     assert told(other)[0] == ("2026-01-01", "gpt-4o", "missing here", "unseen client")
@@ -147,13 +147,19 @@ def test_what_the_provider_does_not_have_is_missing_there(ledger: Ledger) -> Non
     assert last["because"].endswith("it is the last day of the export, which may not be complete")
 
 
+def test_an_export_of_a_part_of_the_calls_is_named(ledger: Ledger) -> None:
+    row = compare(ledger, bill(0, CHAT, requests=1), bill(1, CHAT)).rows[0]
+    assert (row["verdict"], row["cause"], row["difference_tokens"]) == ("tokens differ", "not in the export", 1500)
+    assert row["because"] == "1 request more here than there: it may be of one project or key only"
+
+
 def test_attempts_without_an_answer_that_were_billed_are_retries(ledger: Ledger) -> None:
     # the provider counts three: the call and both attempts that ended without an answer; the 429 is none
     row = only(compare(ledger, bill(1, times(CHAT, 3), requests=3)))
     assert (row["verdict"], row["cause"]) == ("tokens differ", "retries")
     assert row["because"] == "attempts without a usage here, which a provider may bill: 1 failed and 1 timeout"
     more = only(compare(ledger, bill(1, times(CHAT, 5), requests=5)))
-    assert more["because"].endswith("; 2 more requests there than attempts here")
+    assert more["because"].endswith("; 2 requests more there than attempts here")
 
 
 def test_estimated_tokens_explain_what_is_less_than_them(ledger: Ledger) -> None:
@@ -253,8 +259,14 @@ def test_what_cannot_be_set_beside_a_day_is_told(ledger: Ledger) -> None:
     assert view.alerts == (
         "1 statement not compared: the time is longer than a day.",
         "1 statement not compared: the money is in EUR, not in US dollars.",
-        "1 statement not compared: the amounts contradict each other.",
+        "1 statement not compared: the amounts cannot be read.",
     )
+
+
+def test_hours_without_a_statement_are_part_of_the_day(ledger: Ledger) -> None:
+    # buckets of an hour: there is one for the second call only, so the first one is not in the export
+    (row,) = compare(ledger, bill(2 / 24, CHAT, hours=1)).rows
+    assert (row["tokens"], row["provider_tokens"], row["verdict"]) == (3000, 1500, "tokens differ")
 
 
 def test_the_period_and_the_project_narrow_it(ledger: Ledger) -> None:
@@ -296,7 +308,7 @@ def run(ledger: Ledger, *arguments: str) -> int:
 def test_the_command_exits_with_0_where_all_agree_and_1_where_not(ledger: Ledger, tmp_path: Path, capsys: Any) -> None:
     same = usage_file(tmp_path / "same.csv", (0, 2, 2400, 600, 2048))
     assert run(ledger, "openai", str(same)) == 0
-    assert "All 1 row agree." in capsys.readouterr().out
+    assert "Both sides agree." in capsys.readouterr().out
     other = usage_file(tmp_path / "other.csv", (0, 2, 2400, 600, 2048), (1, 3, 3600, 900, 3072))
     assert run(ledger, "openai", str(other)) == 1
     assert "retries" in capsys.readouterr().out
@@ -317,7 +329,7 @@ def test_the_newest_statement_of_a_bucket_counts_and_the_same_one_once(
     os.utime(half, (1, 1))  # exported before the day was over
     whole = usage_file(tmp_path / "b.csv", (0, 2, 2400, 600, 2048))
     assert run(ledger, "openai", str(whole), str(half), str(whole)) == 0
-    assert "All 1 row agree." in capsys.readouterr().out
+    assert "Both sides agree." in capsys.readouterr().out
 
 
 def test_rows_that_cannot_be_used_are_told(ledger: Ledger, tmp_path: Path, capsys: Any) -> None:

@@ -11,7 +11,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from math import fsum
 from typing import Any, NamedTuple
 
@@ -34,7 +34,7 @@ COLUMNS = (
     Column("tokens", "Tokens here", "number"),
     Column("provider_tokens", "Provider's", "number"),
     Column("cost_usd", "Cost here", "number", "USD"),
-    Column("provider_cost_usd", "Provider's", "number", "USD"),
+    Column("provider_cost_usd", "Provider's cost", "number", "USD"),
     Column("cause", "Likely cause"),
     Column("because", "Because"),
 )
@@ -105,7 +105,7 @@ def _read(told: Iterable[Mapping[str, Any]], period: Period) -> Read:
         try:
             bill = sides.bill_of(one)
         except Unreadable:
-            odd["amounts contradict each other"].append(None)
+            odd["amounts cannot be read"].append(None)
             continue
         if not start <= bill.start < end:
             continue
@@ -130,8 +130,9 @@ def _cells(bills: Sequence[Bill], found: Sequence[Hour], period: Period) -> list
     def key_of(day: date, named: Named, tier: str | None) -> Key:
         return Key(day, named, None if (day, named) in untold else tier)
 
-    first, last = min(bill.start for bill in bills), max(bill.end for bill in bills)
-    within = [hour for hour in found if max(first, naive(period.start)) <= hour.start < min(last, naive(period.end))]
+    first, last = min(bill.start for bill in bills).date(), max(bill.start for bill in bills).date()
+    begin, end = naive(period.start), naive(period.end)
+    within = [hour for hour in found if first <= hour.start.date() <= last and begin <= hour.start < end]
     theirs, ours = sides.theirs(bills, key_of), sides.ours(within, key_of)
     keys = sorted({*theirs, *ours}, key=lambda key: (key.day, key.named, key.tier or ""))
     return [Cell(key, ours.get(key, NOTHING), theirs.get(key, NOTHING)) for key in keys]
@@ -143,7 +144,7 @@ NOTHING = Side(is_there=False)
 def _about(ledger: Ledger, bills: Sequence[Bill], found: Sequence[Hour]) -> About:
     places = [-int(bill.cost_usd.normalize().as_tuple().exponent) for bill in bills if bill.cost_usd]
     return About(
-        last_day=max(bill.end - timedelta(microseconds=1) for bill in bills).date(),
+        last_day=max(bill.start for bill in bills).date(),
         price=_pricer(ledger),
         tells_reasoning=any("reasoning" in unit for bill in bills for unit in bill.units or ()),
         step_usd=10.0 ** -max(0, *places) if places else 0.0,
@@ -286,7 +287,7 @@ def _known(value: float | None, unit: str, why: str) -> Estimate:
 def _sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     agreeing = sum(row["verdict"] == MATCHED for row in rows)
     if agreeing == len(rows):
-        return f"All {plural(len(rows), 'row')} agree."
+        return "Both sides agree." if len(rows) == 1 else f"All {len(rows):,} rows agree."
     told = Counter(row["cause"] for row in rows if row["verdict"] != MATCHED)
     named = [f"{cause} ({number})" for cause, number in told.most_common()]
     return f"{agreeing:,} of {plural(len(rows), 'row')} agree; the likely causes of the others: {listed(named)}."

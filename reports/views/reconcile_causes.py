@@ -113,13 +113,16 @@ def _is_more_there(cell: Cell) -> bool:
 
 
 def _not_in_export(cell: Cell, about: About) -> Iterator[Cause]:
-    if cell.theirs.is_there:
-        return
+    ours, theirs = cell.ours, cell.theirs
+    missing = (ours.requests or 0) - (theirs.requests or 0)
     if cell.key.day >= about.last_day:
         why = "it is the last day of the export, which may not be complete"
     else:
         why = "it may be of one project or key only"
-    yield Cause("not in the export", f"the export has nothing of it: {why}")
+    if not theirs.is_there:
+        yield Cause("not in the export", f"the export has nothing of it: {why}")
+    elif theirs.requests is not None and missing > 0 and theirs.tokens() < ours.tokens():
+        yield Cause("not in the export", f"{plural(int(missing), 'request')} more here than there: {why}")
 
 
 def _time_zone(cell: Cell, about: About) -> Iterator[Cause]:
@@ -169,7 +172,7 @@ def _unseen_client(cell: Cell, _: About) -> Iterator[Cause]:
         return
     told = "the provider answered what nothing here recorded"
     if unseen is not None:
-        told = f"{count(unseen)} more requests there than attempts here"
+        told = f"{plural(int(unseen), 'request')} more there than attempts here"
     whose = f", of {listed(sorted(theirs.whose)[:3])}" if theirs.whose else ""
     yield Cause("unseen client", told + whose)
 
@@ -209,7 +212,7 @@ def _rounding(cell: Cell, _: About) -> Iterator[Cause]:
 
 Rule = Callable[[Cell, About], Iterator[Cause]]
 OF_TOKENS: tuple[Rule, ...] = (
-    _not_in_export, _time_zone, _cache_split, _reasoning, _estimated, _retries, _unseen_client,
+    _time_zone, _not_in_export, _cache_split, _reasoning, _estimated, _retries, _unseen_client,
 )  # fmt: skip
 OF_PRICES: tuple[Rule, ...] = (_list_price, _tier, _retries, _unseen_client)
 OF_MATCHES: tuple[Rule, ...] = (_unpriced, _rounding)

@@ -20,6 +20,7 @@ from joulebook.accounting.prices.pricing import NOT_BILLED
 
 LONGEST_DAY = timedelta(hours=26)  # a bucket that is longer is no day
 FARTHEST_H = 14  # how far a day can lie from that of UTC
+NO_MODEL = "(no model)"
 STANDARD = ("default", "standard", "auto", "on_demand")
 _TOKENS, _INPUT, _OUTPUT = ("family", "tokens"), ("direction", "input"), ("direction", "output")
 # Kinds of tokens; the later ones are parts of the first two.
@@ -124,7 +125,7 @@ def bill_of(told: Mapping[str, Any]) -> Bill:
 def name_of(provider: str | None, model: str | None) -> Named:
     """A model in the names of the price list, where it knows it."""
     known = named(provider, None, None, (model,) if model else (), ())
-    return Named(known.provider or provider or "(no provider)", known.model or model or "(no model)")
+    return Named(known.provider or provider or "(no provider)", known.model or model or NO_MODEL)
 
 
 def tier_of(context: Mapping[str, str]) -> str | None:
@@ -201,7 +202,7 @@ def _hour(row: Mapping[str, Any], units: Counter[str]) -> Hour:
         unanswered=Counter(row["unanswered"] or ()),
     )
     tier = tier_of(dict(row["context"] or ()))
-    return Hour(row["hour"], name_of(row["provider"], row["model"]), tier, side)
+    return Hour(row["hour"], Named(row["provider"], row["model"] or NO_MODEL), tier, side)
 
 
 def _added(one: Side, other: Side) -> Side:
