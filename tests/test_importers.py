@@ -8,7 +8,7 @@ import io
 import json
 import os
 import shutil
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
@@ -19,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from joulebook.accounting.errors import InputError
 from joulebook.accounting.journal import Journal
 from joulebook.accounting.ledger import open_ledger
 from joulebook.accounting.verify import verify
@@ -509,6 +510,46 @@ def test_two_orders_make_the_same_ledger(tmp_path, capsys):
             from api_call order by source_id"""))  # fmt: skip
     assert told[0] == told[1] == told[2]
     assert len(told[0]) == 40
+
+
+ODD = st.sampled_from(
+    ["null", "true", "-1", "1.5", "1e300", "1" + "0" * 400, '""', '"x"', '"http://["', '"{"', '"[1]"', '"\\ud800"',
+     '"2999-01-01"', "[]", "[1]", "{}", '{"id": []}']
+).map(json.loads)  # fmt: skip
+
+
+def first_rows(file):
+    """The rows of a fixture as JSON: of a table its rows, of pages the first."""
+    text = (FIXTURES / file).read_text("utf-8")
+    if file.endswith(".csv"):
+        return list(csv.DictReader(io.StringIO(text)))
+    if file.endswith(".jsonl"):
+        return [json.loads(line) for line in text.splitlines()]
+    return [json.JSONDecoder().raw_decode(text)[0]]
+
+
+def places(value):
+    """Where something stands in a JSON value: what holds it, and under which key."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, part in inside:
+        yield value, key
+        yield from places(part)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_whatever_stands_in_a_cell_it_is_an_entry_or_a_bad_row_or_nothing(tmp_path, data):
+    name, file, *_ = data.draw(st.sampled_from(ALL))
+    rows = first_rows(file)
+    for _ in range(data.draw(st.integers(1, 2))):
+        holder, key = data.draw(st.sampled_from([place for row in rows for place in places(row)]))
+        holder[key] = data.draw(ODD)
+    path = tmp_path / "s.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n{}\n")
+    with suppress(InputError):
+        for one in importer(name)(path):
+            assert one is None or isinstance(one, Entry | BadRow)
+            assert not isinstance(one, Entry) or json.dumps(one.events, allow_nan=False)
 
 
 # What is never kept -----------------------------------------------------------------------------------------------

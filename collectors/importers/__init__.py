@@ -17,6 +17,7 @@ format. It yields no text of a prompt or an answer, no key and no address of a p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from joulebook.collectors.importers.rows import BadRow
 Importer = Callable[[Path], Iterator[Entry | BadRow | None]]
 
 
+@cache
 def importer(name: str) -> Importer:
     """The importer of a format. Raises InputError for one that nobody brings."""
     known = {point.name: point for point in entry_points(group="joulebook.importers")}

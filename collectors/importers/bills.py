@@ -11,13 +11,17 @@ from joulebook.collectors.importers.values import flag, moment, name, needed
 
 _AMOUNT = re.compile(
     r"(tokens|requests|amount|value|quantity|images|characters|seconds|bytes|sessions|count|cost|price|tool_use"
-    r"|cache_creation)$|^(start|end|usage)\w*(time|date|_at|iso)$|_(cost|price)_|^x_|^object$|^organization_"
+    r"|cache_creation)$|^(start|end|usage)\w*(time|date|_at|iso)$|_(cost|price)_|^object$|^organization_"
 )
+
+
+_NUMBER = re.compile(r"[-+.\de]+")  # of a column of somebody's own: an amount too
 
 
 def bucket(values: Mapping[str, Any]) -> list[tuple[str, str]]:
     """All that tells a bucket from others of the same time: what a statement is grouped by."""
-    return sorted((key, str(value).lower()) for key, value in values.items() if not _AMOUNT.search(key))
+    told = ((key, str(value).lower()) for key, value in values.items() if not _AMOUNT.search(key))
+    return sorted((key, value) for key, value in told if not (key.startswith("x_") and _NUMBER.fullmatch(value)))
 
 
 def times(values: Mapping[str, Any], begins: str, ends: str) -> tuple[int, int]:

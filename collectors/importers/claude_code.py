@@ -28,12 +28,12 @@ def entries(path: Path) -> Iterator[Entry | BadRow | None]:
 
 
 def _answers(path: Path, found: Iterator[Row | BadRow]) -> Iterator[Found]:
-    last: dict[tuple[Any, Any], Row] = {}
+    last: dict[tuple[str, str], Row] = {}
     for row in found:
         if isinstance(row, BadRow):
             yield row
         elif _is_answer(row):
-            about = (inside(row.values, "message", "id"), row.values.get("request_id"))
+            about = (str(inside(row.values, "message", "id")), str(row.values.get("request_id")))
             if last.pop(about, None) is not None:
                 yield None
             last[about] = _lean(row)

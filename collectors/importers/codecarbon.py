@@ -9,13 +9,13 @@ anew. A run that wrote several rows is in the last of them, with all of its time
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from joulebook.accounting.records import uuid7
 from joulebook.collectors.importers.entries import Entry, pairs
 from joulebook.collectors.importers.rows import BadRow, Row, RowError, each, rows
 from joulebook.collectors.importers.values import found, moment, name, needed, number
@@ -23,7 +23,6 @@ from joulebook.collectors.importers.values import found, moment, name, needed, n
 NEEDS = ("timestamp", "run_id", "duration", "emissions", "cpu_energy", "gpu_energy", "ram_energy")
 DEVICES = {"cpu": "cpu_energy", "gpu": "gpu_energy", "dram": "ram_energy"}
 J_PER_KWH = 3_600_000
-_RUNS = uuid.UUID("6a6f756c-6562-6f6f-6b00-000000000002")
 _SENSORS = tuple(
     ("sensor", {"sensor": f"codecarbon-{device}", "unit": "J", "device": device, "method": "declared",
                 "boundary": "device", "source": "CodeCarbon"})
@@ -33,21 +32,22 @@ _SENSORS = tuple(
 
 def entries(path: Path) -> Iterator[Entry | BadRow | None]:
     """A run for each `run_id`."""
-    last = {found(row.values, "run_id"): row.line for row in rows(path, NEEDS) if isinstance(row, Row)}
+    last = {str(found(row.values, "run_id")): row.line for row in rows(path, NEEDS) if isinstance(row, Row)}
     return each(rows(path, NEEDS), lambda row: _run(row, last))
 
 
-def _run(row: Row, last: Mapping[Any, int]) -> Entry | None:
+def _run(row: Row, last: Mapping[str, int]) -> Entry | None:
     values = row.values
     run_id = needed(name(values, "run_id"), "run_id")
-    if last[found(values, "run_id")] != row.line:
+    if last[str(found(values, "run_id"))] != row.line:
         return None
     ended_ns = needed(moment(_local(values), "timestamp"), "timestamp")
     duration_ns = int(needed(number(values, "duration"), "duration") * 10**9)
     if duration_ns > ended_ns:
         raise RowError("timestamp less duration lies before 1970")
     used = _joules(values)
-    about = {"span_id": str(uuid.uuid5(_RUNS, run_id)), "run_id": str(uuid.uuid5(_RUNS, run_id))}
+    span_id = uuid7()  # another one each time: of an import that was killed, half a run may be there
+    about = {"span_id": span_id, "run_id": span_id}
     begin = {"at_ns": ended_ns - duration_ns, "mono_ns": 0, **about}
     end = {"at_ns": ended_ns, "mono_ns": duration_ns, **about}
     project = name(values, "project_name")

@@ -10,12 +10,11 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from joulebook.collectors.importers.entries import Entry, call, pairs, units
 from joulebook.collectors.importers.rows import BadRow, Row, each, rows
 from joulebook.collectors.importers.tokens import maker_of, whole_input
-from joulebook.collectors.importers.values import found, label, moment, name, needed, number, table_of
+from joulebook.collectors.importers.values import found, host_and_path, label, moment, name, needed, number, table_of
 
 NEEDS = ("response_id|request_id", "request_created_at", "model|request_model", "prompt_tokens", "completion_tokens")
 _FIRST_STATUS = 100  # Helicone's own states are below
@@ -33,11 +32,11 @@ def _call(row: Row) -> Entry:
     model = name(values, "response_model", "model_override", "request_model", "model")
     provider = (name(values, "provider") or maker_of(model) or "").lower()
     cost = number(values, "cost", "cost_usd")
-    url = urlsplit(str(found(values, "request_path") or ""))
+    host, path = host_and_path(found(values, "request_path"))
     about = {
         "provider": provider,
-        "host": url.hostname,
-        "path": label(url.path),
+        "host": host,
+        "path": path,
         "request_model": name(values, "request_model", "model"),
         "response_model": name(values, "response_model"),
         "units": _units(values, provider),

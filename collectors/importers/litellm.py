@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from joulebook.collectors.importers.entries import Entry, call, pairs, units
 from joulebook.collectors.importers.rows import BadRow, Row, each, rows
@@ -18,6 +17,7 @@ from joulebook.collectors.importers.tokens import whole_input
 from joulebook.collectors.importers.values import (
     flag,
     found,
+    host_and_path,
     inside,
     label,
     listed,
@@ -67,7 +67,7 @@ def _what(values: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str, A
     asked = (name(values, "call_type") or "").removeprefix("a")
     return {
         "provider": provider,
-        "host": urlsplit(str(found(values, "api_base") or "")).hostname,
+        "host": host_and_path(found(values, "api_base"))[0],
         "request_model": model.removeprefix(f"{provider}/") if model else None,
         "operation": _OPERATIONS.get(asked, asked),
         "method": "measured" if table_of(metadata.get("usage_object")) else "declared",

@@ -11,7 +11,7 @@ from joulebook.collectors.importers.entries import Entry
 from joulebook.collectors.importers.rows import BadRow, Row, rows
 
 Found = Entry | BadRow | None
-NEEDS = ("type",)
+NEEDS = ("type", "timestamp")
 
 
 def of_all(path: Path, read: Callable[[Path, Iterator[Row | BadRow]], Iterator[Found]]) -> Iterator[Found]:

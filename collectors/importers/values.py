@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Context, Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Any
+from urllib.parse import urlsplit
 
 from joulebook.collectors.importers.rows import RowError
 
@@ -139,6 +140,15 @@ def _ns(value: Any) -> int:
 def ns_of(when: datetime) -> int:
     when = when.replace(tzinfo=UTC) if when.tzinfo is None else when
     return (when - _EPOCH) // timedelta(microseconds=1) * 1000
+
+
+def host_and_path(address: Any) -> tuple[str | None, str | None]:
+    """Of an address; what stands after a `?` is never looked at."""
+    try:
+        parts = urlsplit(str(address or ""))
+        return label(parts.hostname), label(parts.path)
+    except ValueError:
+        return None, None
 
 
 def inside(values: Any, *path: str) -> Any:
