@@ -205,6 +205,9 @@ def test_a_region_is_never_taken_for_the_world():
     world = place_for("nobody", "world", Site())
     assert (world.region, world.matches["carbon_intensity"].match) == ("WORLD", "world")
     assert place_for("nobody", None, Site(region="SE")).region == "SE"
+    assert place_for("nobody", "us-ca", Site()).remarks == ()
+    (remark,) = place_for("nobody", "FR-75", Site()).remarks
+    assert remark == "carbon_intensity is that of FR, in which FR-75 is taken to be"
 
 
 # What must hold for all -------------------------------------------------------------------------------------------

@@ -43,8 +43,8 @@ def grid_of(region: str) -> tuple[dict[str, Match], dict[str, str]]:
         return matches, {}
     del matches["electricity_primary_energy"]
     reason = (
-        f"{SOURCE} has {primary / 1e6:g} MJ per kWh for {mix.zone}, less than the 3.6 MJ that a kWh is itself: what is "
-        "renewable does not count in it"
+        f"{SOURCE} has {primary / 1e6:g} MJ per kWh for {mix.zone}, less than the 3.6 MJ that a kWh is itself, so "
+        "it is not all of it"
     )
     return matches, {"electricity_primary_energy": reason}
 

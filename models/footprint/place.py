@@ -42,8 +42,13 @@ class Place:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What is not of the region itself, in words."""
-        loose = [match for kind, match in self.matches.items() if kind not in SITE and match.match == "world"]
-        return tuple(f"{match.factor.kind} is the world's, not that of {self.region}" for match in loose)
+        grid = [match for kind, match in self.matches.items() if kind not in SITE and self.region != WORLD]
+        world = [
+            f"{each.factor.kind} is the world's, not that of {self.region}" for each in grid if each.match == "world"
+        ]
+        carbon = self.matches["carbon_intensity"]
+        wider = f"carbon_intensity is that of {carbon.factor.region}, in which {self.region} is taken to be"
+        return (*world, *((wider,) if carbon.match == "parent" else ()))
 
 
 def place_at(region: str, why: str, factors: FactorSet, day: date, site: Site | None = None) -> Place:

@@ -146,7 +146,7 @@ def _alerts(answer: Answer) -> tuple[str, ...]:
     prompt = f"The {call.input_tokens:,} tokens of the prompt do not count in {' and '.join(deaf)}."
     world = (f"A world average stands for the grid, because {WORLD} was asked for.",) if place.region == WORLD else ()
     unheard = (prompt,) if deaf and call.input_tokens > call.output_tokens else ()
-    return (*unheard, *world, *(f"{remark}." for remark in place.remarks if place.region != WORLD))
+    return (*unheard, *world, *(f"{remark}." for remark in place.remarks))
 
 
 def _notes(answer: Answer) -> list[str]:
