@@ -300,6 +300,8 @@ def test_wrong_input_is_one_sentence(tmp_path, capsys):
     code, out, err = ask(tmp_path, capsys, "--model", "gpt-4o", "--output-tokens", "3", "--region", "FX")
     assert (code, out) == (2, "")
     assert err.startswith("joulebook: the region 'FX' is not known; did you mean ")
+    _, _, err = ask(tmp_path, capsys, "--model", "gpt-4o", "--output-tokens", "3", "--region", "CW")
+    assert "did you mean CW" not in err  # a country for which there is no row
     code, _, err = ask(tmp_path, capsys, "--model", "gpt-4o", "--input-tokens", "3", "--cached-tokens", "4")
     assert (code, err.count("\n")) == (2, 1)
 

@@ -63,9 +63,9 @@ def place_at(region: str, why: str, factors: FactorSet, day: date, site: Site | 
 
 
 def _unknown(region: str, factors: FactorSet) -> str:
-    named = country_code(region)
-    alike = near(region, factors.regions("carbon_intensity"), 0.5)
-    alike = (named, *(each for each in alike if each != named)) if named else alike
+    known = factors.regions("carbon_intensity")
+    named = [code for code in [country_code(region)] if code in known]
+    alike = dict.fromkeys([*named, *near(region, known, 0.5)])
     hint = f"; did you mean {', '.join(alike)}?" if alike else "."
     return (
         f"the region {region!r} is not known{hint} Write a country such as FR, a state such as US-CA, or {WORLD} for "
