@@ -24,6 +24,7 @@ from joulebook.accounting.journal import Journal
 from joulebook.accounting.ledger import open_ledger
 from joulebook.accounting.verify import verify
 from joulebook.cli import main
+from joulebook.cli.api_arguments import IMPORTS
 from joulebook.collectors.importers import importer
 from joulebook.collectors.importers.entries import Entry
 from joulebook.collectors.importers.rows import BadRow, RowError
@@ -425,6 +426,7 @@ def test_numbers_are_exact_or_none():
         ("cached input", "cache_read_tokens"),
         ("Output", "output_tokens"),
         ("output_reasoning_tokens", "output_reasoning_tokens"),
+        ("USE1-KimiK2Thinking-input-tokens", "input_tokens"),
         ("total", None),
     ],
 )
@@ -435,6 +437,17 @@ def test_a_meter_is_known_by_its_name(name, unit):
 def test_what_one_of_a_unit_is_is_said_or_not_known():
     assert [scale(unit) for unit in ("tokens", "1000_tokens", "1K tokens", "1M Tokens", "Units", None)] == [
         1, 1000, 1000, 10**6, None, None]  # fmt: skip
+
+
+def test_a_model_that_sounds_like_a_meter_is_none(tmp_path):
+    path = tmp_path / "cur.csv"
+    path.write_text((FIXTURES / "aws_cur.csv").read_text().replace("NovaPro-cache-read-input", "KimiK2Thinking-output"))
+    bill = found("aws-cur", path)[1].events[0][1]
+    assert (units_of(bill), bill["model"]) == ({"output_tokens": 100_000}, "KimiK2Thinking")
+
+
+def test_every_format_that_can_be_typed_has_a_fixture():
+    assert {name for name, *_ in ALL} == set(IMPORTS)
 
 
 # The ledger is the same whatever happens --------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def _bill(row: Row, alike: Counter[str]) -> Entry | None:
     if not _is_bedrock(values):
         return None
     kind = name(values, "line_item_usage_type") or ""
-    unit, tokens = meter(kind), scale(name(values, "pricing_unit")) or scale(_of_description(values))
+    unit, tokens = meter(_what(kind)), scale(name(values, "pricing_unit")) or scale(_of_description(values))
     amount = number(values, "line_item_usage_amount", signed=True)
     about = {
         "provider": "aws",
@@ -76,6 +76,12 @@ def _model(values: Mapping[str, Any], kind: str) -> str | None:
         return name({"product": str(product).partition(" (")[0]}, "product")
     match = _MODEL.match(kind)
     return None if match is None else match[1]
+
+
+def _what(kind: str) -> str:
+    """What a usage type counts, without the model, which may sound like a meter: `KimiK2Thinking-output-tokens`."""
+    match = _MODEL.match(kind)
+    return kind if match is None else kind[match.end(1) :]
 
 
 def _bucket(values: Mapping[str, Any], when: tuple[int, int], alike: Counter[str]) -> list[str]:

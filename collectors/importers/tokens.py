@@ -18,7 +18,7 @@ _METERS = (
     (rf"{_CACHE_WRITE}\w*5_?m|5_?m\w*{_CACHE_WRITE}", "cache_write_5m_tokens"),
     (_CACHE_WRITE, "cache_write_tokens"),
     (r"web_?search", "web_searches"),
-    (r"reason|thought|thinking", "output_reasoning_tokens"),
+    (r"^(?!.*(input|prompt)).*(reason|thought|thinking)", "output_reasoning_tokens"),
     (r"audio\w*(output|completion)|(output|completion)\w*audio", "output_audio_tokens"),
     (r"image\w*(output|completion)|(output|completion)\w*image", "output_image_tokens"),
     (r"output|completion|generated", "output_tokens"),
