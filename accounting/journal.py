@@ -202,6 +202,12 @@ class Journal:
         """Says what a counter is, now and at the head of every file to come."""
         self.turn.run(self._declare, sensor)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether more than readings waits to be synced."""
+        file = self._file
+        return bool(self._sealed) or (file is not None and file.said_size > file.synced_size)
+
     def sync(self, with_readings: bool = True) -> None:
         """Makes what was written durable, unless it is readings alone and those may wait. Raises OSError.
 
