@@ -51,7 +51,19 @@ MAX_BYTES = 64_000_000
 MAX_AGE_S = 3600.0
 RETRY_NS = 1_000_000_000
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+def _encoder() -> Callable[[dict[str, Any]], str]:
+    """What `JSONEncoder.encode` does, but that it makes the encoder in C anew for every line."""
+    encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return encoder.encode
+    quoted = json.encoder.encode_basestring_ascii
+    encode = make(None, encoder.default, quoted, None, ":", ",", False, False, False)
+    return lambda record: "".join(encode(record, 0))
+
+
+_encode = _encoder()
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
 

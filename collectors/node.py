@@ -105,6 +105,7 @@ class NodeSensors:
         self._tick_s = math.inf  # the next tick
         if use is not None:
             self._watched.append(Watched(f"meter {use.name}", lambda _: list(map(checked, use.read())), USE_REST_S))
+        self._counters = [one for one in self._watched if one.interval_s is None]
         self._leases = leases
         self._asked: SimpleQueue[Request | None] = SimpleQueue()  # a signal handler may put into it at any moment
         self._unanswered: Request | None = None
@@ -152,13 +153,12 @@ class NodeSensors:
             if is_open() != was_open:
                 was_open = not was_open
                 self._begin() if was_open else self._rest()
+            self._do_what_is_due(keep, tick)
             try:
                 request = self._asked.get(timeout=self._until_due_s())
             except Empty:
-                pass
-            else:
-                self._answer(request, keep)
-            self._do_what_is_due(keep, tick)
+                continue
+            self._answer(request, keep)
         self._leases.close()
         for meter in self._meters:
             attempt(f"sensor {meter.name}", None, meter.close)
@@ -177,7 +177,7 @@ class NodeSensors:
         """Those sensors that this process holds the leases of; a gauge only begins to beat."""
         if self._gauges:
             self._begin()
-        return self._batch(self._held(one for one in self._watched if one.interval_s is None))
+        return self._batch(self._held(self._counters))
 
     def beat(self) -> Batch:
         """The gauges that are due."""
@@ -189,10 +189,11 @@ class NodeSensors:
 
     def _held(self, watched: Iterable[Watched]) -> list[tuple[Watched, tuple[str, ...]]]:
         """Each with those of its sensors that this process holds, or that need no lease."""
-        held = [(one, self._leases.held(one.names)) for one in watched]
-        if self._leases.problem is not None:
-            missing(self._leases.problem)
-        return [(one, names) for one, names in held if names or not one.names]
+        leases = self._leases
+        held = [(one, names) for one in watched if (names := leases.held(one.names)) or not one.names]
+        if leases.problem is not None:
+            missing(leases.problem)
+        return held
 
     def _hangs(self) -> bool:
         return self._unanswered is not None and self._unanswered.batch is None

@@ -295,12 +295,15 @@ class Recorder:
         """A batch of the node's sensors, as the journal has it: no value after a newer one."""
         if batch is None:
             return []
-        newest, number = self._newest, batch.number
-        entries = [entry for entry in batch.entries if newest.get(entry["sensor"], 0) < number]
-        readings = [reading for reading in batch.readings if newest.get(reading.sensor, 0) < number]
-        newest.update({entry["sensor"]: number for entry in entries})
-        newest.update({reading.sensor: number for reading in readings})
-        return entries + [self._counted(reading) for reading in readings]
+        number, is_newest = batch.number, self._is_newest
+        entries = [entry for entry in batch.entries if is_newest(entry["sensor"], number)]
+        return entries + [self._counted(one) for one in batch.readings if is_newest(one.sensor, number)]
+
+    def _is_newest(self, sensor: str, number: int) -> bool:
+        if self._newest.get(sensor, 0) >= number:
+            return False
+        self._newest[sensor] = number
+        return True
 
     def _keep(self, batch: Batch) -> None:
         """Writes what the sensors' thread read of its own accord."""
