@@ -50,6 +50,7 @@ FORMAT_VERSION = 2
 MAX_BYTES = 64_000_000
 MAX_AGE_S = 3600.0
 RETRY_NS = 1_000_000_000
+NUMBERS = (int, float)
 
 
 def _encoder() -> Callable[[dict[str, Any]], str]:
@@ -64,6 +65,27 @@ def _encoder() -> Callable[[dict[str, Any]], str]:
 
 
 _encode = _encoder()
+_heads: dict[str, str] = {}  # sensor -> how its counters begin
+
+
+def _reading(record: dict[str, Any]) -> str:
+    """What `_encode` makes of a reading, whose counters look alike every second, at less cost."""
+    begin = _encode({name: value for name, value in record.items() if name != "counters"})
+    return f'{begin[:-1]},"counters":[{",".join(map(_counter, record["counters"]))}]}}'
+
+
+def _counter(counter: dict[str, Any]) -> str:
+    """A sensor with one or two numbers; any other counter `_encode` does."""
+    value: Any = counter.get("value")
+    shared: Any = counter.get("shared", 0)
+    is_finite: bool = type(value) in NUMBERS and type(shared) in NUMBERS and value - value == 0 == shared - shared
+    if not is_finite or len(counter) != 2 + ("shared" in counter):
+        return _encode(counter)
+    sensor = counter["sensor"]
+    head = _heads.get(sensor) or _heads.setdefault(sensor, _encode({"sensor": sensor})[:-1])
+    return f'{head},"value":{value!r},"shared":{shared!r}}}' if "shared" in counter else f'{head},"value":{value!r}}}'
+
+
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
@@ -164,7 +186,7 @@ class _File:
         """Writes one line. Raises OSError when it is not on file, whole."""
         at_ns, mono_ns = time.time_ns(), time.monotonic_ns()
         record = {"event": event, "seq": self.seq, "at_ns": at_ns, "mono_ns": mono_ns, **fields}
-        line = _encode(record)
+        line = _reading(record) if event == "reading" and "counters" in record else _encode(record)
         if "\\ud" in line:
             line = _encode(_whole(record))
         data = line.encode("ascii") + b"\n"

@@ -106,6 +106,7 @@ class NodeSensors:
         if use is not None:
             self._watched.append(Watched(f"meter {use.name}", lambda _: list(map(checked, use.read())), USE_REST_S))
         self._counters = [one for one in self._watched if one.interval_s is None]
+        self._ticking: list[tuple[Watched, tuple[str, ...]]] | None = None  # all counters, once they are held
         self._leases = leases
         self._asked: SimpleQueue[Request | None] = SimpleQueue()  # a signal handler may put into it at any moment
         self._unanswered: Request | None = None
@@ -177,7 +178,12 @@ class NodeSensors:
         """Those sensors that this process holds the leases of; a gauge only begins to beat."""
         if self._gauges:
             self._begin()
-        return self._batch(self._held(self._counters))
+        if self._ticking is None:
+            held = self._held(self._counters)
+            if [names for _, names in held] != [one.names for one in self._counters]:
+                return self._batch(held)
+            self._ticking = held  # until they are let go
+        return self._batch(self._ticking)
 
     def beat(self) -> Batch:
         """The gauges that are due."""
@@ -206,6 +212,7 @@ class NodeSensors:
 
     def _rest(self) -> None:
         self._leases.release()
+        self._ticking = None
         for one in self._gauges:
             one.due_s = math.inf
 
@@ -215,8 +222,9 @@ class NodeSensors:
             self._tick_s = self._began_s + self._interval_s
 
     def _until_due_s(self) -> float | None:
-        due_s = min((one.due_s for one in self._gauges), default=math.inf)
-        due_s = min(due_s, self._tick_s)
+        due_s = self._tick_s
+        for one in self._gauges:
+            due_s = min(due_s, one.due_s)
         return None if due_s == math.inf else max(0.0, due_s - time.monotonic())
 
     def _do_what_is_due(self, keep: Callable[[Batch], None], tick: Callable[[float], bool]) -> None:
@@ -224,7 +232,7 @@ class NodeSensors:
         if now_s >= self._tick_s:
             goes_on = tick(self._tick_s)
             self._tick_s = next_s(self._began_s, self._interval_s) if goes_on else math.inf
-        if any(one.due_s <= now_s for one in self._gauges):
+        if self._gauges and min(one.due_s for one in self._gauges) <= now_s:
             keep(attempt("sensors", None, self.beat) or NOTHING)
 
     def _answer(self, request: Request | None, keep: Callable[[Batch], None]) -> None:

@@ -194,7 +194,7 @@ class NvmlUse:
             return use  # an error: asked again from there
         entries = [entry for entry in entries if entry.timeStamp > use.seen_us and entry.smUtil <= 100]
         if not entries:
-            return use._replace(seen_us=_idle_until_us(use.seen_us), asked_s=self._read_s)
+            return Use(_idle_until_us(use.seen_us), self._read_s, use.ours_s, use.all_s)
         seen_us = max(entry.timeStamp for entry in entries)
         span_s = min((seen_us - use.seen_us) / 1e6, self._read_s - use.asked_s + 1.0)
         ours_s = use.ours_s + span_s * sum(entry.smUtil for entry in entries if entry.pid in pids) / 100

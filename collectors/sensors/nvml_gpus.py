@@ -94,11 +94,10 @@ class Connection:
 
     def renew(self) -> None:
         """Initialises again if it must be and may be."""
-        now_s = time.monotonic()
         if self._pid != os.getpid():
             self._pid = os.getpid()  # what was inherited is not ours to shut down
             self._connect()
-        elif self._is_broken and now_s >= self._due_s:
+        elif self._is_broken and (now_s := time.monotonic()) >= self._due_s:
             self._due_s = now_s + self._wait_s
             self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
             self.close()

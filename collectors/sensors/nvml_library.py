@@ -174,7 +174,7 @@ def nvmlDeviceGetProcessUtilization(handle: c_void_p, since_us: int) -> list[Pro
     count = c_uint(MOST_ENTRIES)
     while True:
         entries = (ProcessUtilization * count.value)()
-        result = _function("nvmlDeviceGetProcessUtilization")(handle, entries, byref(count), c_ulonglong(since_us))
+        result = _result("nvmlDeviceGetProcessUtilization", handle, entries, byref(count), c_ulonglong(since_us))
         if result == NOT_FOUND:
             return []
         if result != INSUFFICIENT_SIZE or count.value <= len(entries):
@@ -216,24 +216,25 @@ def nvmlDeviceGetGpuInstanceProfileInfo(handle: c_void_p, profile: int) -> Profi
     return info
 
 
-def _function(name: str) -> Any:
-    if _library is None:
-        raise NVMLError(UNINITIALIZED)
+def _result(name: str, *about: Any) -> int:
     try:
-        return getattr(_library, name)
+        function = getattr(_library, name)
     except AttributeError:  # the driver is older than it
-        raise NVMLError(FUNCTION_NOT_FOUND) from None
+        raise NVMLError(UNINITIALIZED if _library is None else FUNCTION_NOT_FOUND) from None
+    return function(*about)
 
 
 def _call(name: str, *about: Any) -> None:
-    result = _function(name)(*about)
+    result = _result(name, *about)
     if result:
         raise NVMLError(result)
 
 
 def _number(kind: Any, name: str, *about: Any) -> int:
     number = kind()
-    _call(name, *about, byref(number))
+    result = _result(name, *about, byref(number))
+    if result:
+        raise NVMLError(result)
     return number.value
 
 
