@@ -12,9 +12,9 @@ What takes long, and what may hang, has a second thread: it looks for the meters
 group `joulebook.meters`), for the sensors of this node, and reads those (`node.py`). It ends where there are none. The
 edge of a span waits for it no longer than EDGE_WAIT_S.
 
-Where there are sensors it is that second thread which ticks, for a thread that only wakes up costs as much as all that
-it reads. The first then sleeps until there is something to sync, or READINGS_SYNC_S have passed. If it sees by then
-that ticks have failed to come, because a driver does not answer, it ticks again itself, without the sensors.
+Where there are sensors it is that second thread which ticks: to wake up another thread every second costs a tenth of
+all that a tick costs. The first then sleeps until there is something to sync, or READINGS_SYNC_S have passed. If it
+sees by then that ticks have failed to come, because a driver does not answer, it ticks itself, without the sensors.
 
 What a counter counted while k roots were open belongs to each of them by 1/k. `shared` adds that up, so that a span's
 amount is `shared` at its end less `shared` at its start, and roots that overlap in one process never count twice.
