@@ -11,6 +11,8 @@ SERVE = 1
 BIN = .venv/bin
 ROOMS = accounting collectors data models reports
 PEERS = codecarbon zeus carbontracker
+# What observes calls of model APIs shares one environment: all of it with the same version of the SDK.
+API_PEERS = openai httpx2 ecologits opentelemetry-sdk opentelemetry-instrumentation-genai-openai
 PIP = -m pip --disable-pip-version-check
 NEW_ENOUGH = -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
@@ -24,7 +26,7 @@ if [ -z "$$python" ]; then \
 fi
 endef
 
-.PHONY: help demo test slow browser lint format types bench bench-energy constraints clean
+.PHONY: help demo test slow browser conformance lint format types bench bench-energy constraints clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,12 +70,24 @@ bench-energy: .venv/.stamp .bench-venv/.stamp
 # Each peer has an environment of its own, or what one brings along would change what another does.
 .bench-venv/.stamp: benchmarks/constraints-peers.txt | .venv/.stamp
 	@echo "Installing the peers into .bench-venv: 1 GB, two minutes, once. Nothing else needs them."
-	@rm -rf .bench-venv; for tool in joulebook $(PEERS); do \
+	@rm -rf .bench-venv; for tool in joulebook api $(PEERS); do \
 	  $(BIN)/python -m venv --without-pip .bench-venv/$$tool; \
 	  $(BIN)/python $(PIP) --python .bench-venv/$$tool install -q -c benchmarks/constraints-peers.txt \
-	    $$(echo $$tool | sed 's/joulebook/nvidia-ml-py platformdirs/') || \
+	    $$(echo $$tool | sed 's/joulebook/nvidia-ml-py platformdirs/; s/^api$$/platformdirs $(API_PEERS)/') || \
 	    echo "$$tool does not install here: the benchmark goes on without it." >&2; \
 	done
+	@touch $@
+
+# FOCUS's own validator: 640 MB. It says that it needs 3.12: on 3.11 one line of it is put right. It runs nothing of ours.
+conformance: .venv/.stamp .conformance-venv/.stamp ## Check our FOCUS export with FOCUS's own validator
+	@$(BIN)/python tests/conformance/check.py
+
+.conformance-venv/.stamp: tests/conformance/constraints.txt tests/conformance/patch.py | .venv/.stamp
+	@echo "Installing focus-validator into .conformance-venv: 640 MB, a minute, once. Nothing else needs it."
+	@rm -rf .conformance-venv; $(BIN)/python -m venv --without-pip .conformance-venv
+	@$(BIN)/python $(PIP) --python .conformance-venv install -q --ignore-requires-python focus-validator \
+	  -c tests/conformance/constraints.txt
+	@.conformance-venv/bin/python tests/conformance/patch.py
 	@touch $@
 
 # pip is the one package that is not pinned: it is what reads the pins.

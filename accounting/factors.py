@@ -24,7 +24,11 @@ from joulebook.accounting.errors import FactorError
 # How well a factor fits, best first. `declared` comes from the site file, not from a table.
 MATCHES = ("declared", "exact", "older", "newer", "parent", "world")
 WORLD = "WORLD"
-CATALOGUES = ("accelerators.csv",)  # stand beside the factors, with columns of their own
+CATALOGUES = (
+    "accelerators.csv",
+    "disclosed.csv",
+    "prices_fallback.csv",
+)  # stand beside the factors, with columns of their own
 
 COLUMNS = ("value", "low", "high", "unit", "region", "valid_from", "valid_to",
            "basis", "source", "url", "licence", "retrieved")  # fmt: skip

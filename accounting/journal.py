@@ -14,13 +14,16 @@ Every line carries `event`, `seq`, `at_ns` (wall clock, Unix) and `mono_ns` (mon
     sensor       what a counter is: unit, method, device, boundary; before its first value in each file
     span_start   span_end   reading      carry `counters` and `open`
     usage        quality    note         what a job says of itself; a usage may have `coverage` (0 to 1) and `source`
+    call         one attempt of a request to a model's API: `collectors/api` says what stands in it
+    bill         what a provider says that some calls were: `collectors/importers`
     gap          what is missing, and why
 
 There are counters of two kinds. One of this process has an entry `{sensor, value, shared}`: `shared` is what one of the
 runs open at once has used. One of the node (`"scope":"node"`, with all that `collectors/sensors` says of a sensor) has
 `{sensor, value}`, raw and in its own unit, or `{sensor, status}` where it could not be read: the first time, once a
 minute as long as it lasts, and never again once there is a value. Node counters are the same in every process of one
-boot of one host; who reads one when is nobody's promise. (Version 1 had no node counters.)
+boot of one host; who reads one when is nobody's promise. (Version 1 had no node counters,
+version 2 no calls.)
 
 `seq` counts from 0 in each file and follows the order of the lines. A number is used up by every attempt, so a hole
 in `seq` is an event that could not be written. A full disk, a folder that is gone: the loss is counted, the job goes
@@ -46,7 +49,7 @@ from typing import Any, cast
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.records import METHODS, uuid7
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAX_BYTES = 64_000_000
 MAX_AGE_S = 3600.0
 RETRY_NS = 1_000_000_000
@@ -204,7 +207,8 @@ class _File:
 class Journal:
     """The journal of this process, opened at the first event; `write` may be called from anywhere at any time.
 
-    `on_loss(error)` is called, inside the turn, for each event that could not be written.
+    `on_loss(error)` is called, inside the turn, for each event that could not be written. `about`: what its header
+    says otherwise, where the events are not of this machine.
     """
 
     def __init__(
@@ -213,11 +217,13 @@ class Journal:
         on_loss: Callable[[OSError], None] | None = None,
         max_bytes: int = MAX_BYTES,
         max_age_s: float = MAX_AGE_S,
+        about: dict[str, Any] | None = None,
     ) -> None:
         self.folder = os.fspath(folder)
         self.lost = 0
         self.turn = Turn()
         self._on_loss = on_loss
+        self._about = about or {}
         self._max_bytes = max_bytes
         self._max_age_ns = int(max_age_s * 1e9)
         self._file: _File | None = None
@@ -314,7 +320,7 @@ class Journal:
         try:
             with contextlib.suppress(OSError):  # some cluster file systems have no locks: better unlocked than lost
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            file.put("journal", _header(journal_id, previous_id))
+            file.put("journal", _header(journal_id, previous_id) | self._about)
             self._put_sensors(file)
             os.rename(hidden, path)  # noqa: PTH104
         except BaseException:

@@ -6,6 +6,7 @@ rollups       minutes and hours add up to the readings
 watermarks    what the ledger holds of a journal is what stands in the journal before its watermark
 spans         no span begins twice, none ends unbegun
 nodes         no run has more of a device than the device used, nor have all of them together
+calls         what a call used is the sum of its parts, and each call says what it cost or why nobody knows
 factors       every impact names its factors
 """
 
@@ -48,16 +49,7 @@ class Check:
 
 def verify(ledger: Ledger) -> list[Check]:
     """Check every invariant. Reads everything; changes nothing."""
-    checks: tuple[Callable[[Ledger], Check], ...] = (
-        _spans,
-        _watermarks,
-        _rollups,
-        _children,
-        _totals,
-        _nodes,
-        _factors,
-    )
-    return [check(ledger) for check in checks]
+    return [check(ledger) for check in _CHECKS]
 
 
 def _spans(ledger: Ledger) -> Check:
@@ -76,7 +68,7 @@ def _spans(ledger: Ledger) -> Check:
 
 # Each event of a kind is one row of a table; ticks are in `reading`, a row for each counter.
 _TABLES = {"span_start": "span", "span_end": "span_end", "sensor": "sensor", "usage": "usage", "quality": "quality",
-           "note": "note", "gap": "gap"}  # fmt: skip
+           "note": "note", "gap": "gap", "call": "call", "bill": "bill"}  # fmt: skip
 _KIND = re.compile(rb'"event"\s*:\s*"(\w+)"')
 
 
@@ -202,6 +194,25 @@ def _nodes(ledger: Ledger) -> Check:
     return Check("nodes", "no run, nor all runs together, have more of a device than it used", len(parts), _shown(bad))
 
 
+def _calls(ledger: Ledger) -> Check:
+    bad = ledger.rows(f"""
+        with part as (
+            select call_no, sum(amount) filter (where unit like '%tokens' and unit not like '%output%') as tokens_in
+            from call_bucket group by call_no
+        )
+        select 'call ' || u.call_no || ': ' || coalesce(u.input_tokens::varchar, 'no') || ' tokens in, its parts are '
+               || coalesce(p.tokens_in::varchar, 'none') as text
+        from call_usage u left join part p on p.call_no = u.call_no
+        where abs(coalesce(u.input_tokens, -1) - coalesce(p.tokens_in, -1)) > {RELATIVE} * coalesce(u.input_tokens, 1)
+        union all
+        select 'call ' || c.call_no || ': neither a cost nor a reason why not'
+        from call c left join call_cost k on k.call_no = c.call_no
+        where k.call_no is null or (k.cost_usd is null and k.reason is null)
+    """)
+    says = "what a call used is the sum of its parts, and it says what it cost or why nobody knows"
+    return Check("calls", says, _count(ledger, "call"), _texts(bad))
+
+
 def _factors(ledger: Ledger) -> Check:
     assess = _assess_all(ledger)
     rows = assess.rows("""
@@ -243,5 +254,5 @@ def _shown(bad: list[str]) -> tuple[str, ...]:
 
 
 _CHECKS: tuple[Callable[[Ledger], Check], ...] = (
-    _spans, _watermarks, _rollups, _children, _totals, _nodes, _factors,
+    _spans, _watermarks, _rollups, _children, _totals, _nodes, _calls, _factors,
 )  # fmt: skip

@@ -180,7 +180,7 @@ class Span:
         """Begins: finds its parent and writes `span_start`, with what else is said of it."""
         room = _machine_room()
         self._recorder = own = recorder or room.recorder()
-        self._take_place(_parent(own), room.uuid7())
+        self._take_place(span_around(own), room.uuid7())
         named = None if self.name is None else room.attempt("name", self.run_id, str, self.name)
         self.name = named or "unnamed"
         if project is not None:
@@ -415,8 +415,8 @@ def _inside(span: Span, current: Span | None) -> list[Span] | None:
     return inner if current is span else None
 
 
-def _parent(recorder: Recorder) -> Span | Parent | None:
-    """Whose child a new span is; the module says the rule."""
+def span_around(recorder: Recorder) -> Span | Parent | None:
+    """The span that what begins now is inside of: the module says the rule."""
     span = _open_one(_current.get())
     if span is None and threading.get_ident() != threading.main_thread().ident:
         tops = tuple(recorder.tops)

@@ -20,8 +20,8 @@ import resource
 import shlex
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from typing import NoReturn
 
 from joulebook.collectors.sampler import PARENT, attempt, parent_text, recorder
@@ -45,8 +45,9 @@ def run_command(
     name: str | None = None,
     project: str | None = None,
     tags: Mapping[str, str] | None = None,
+    beside: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> int:
-    """Runs a command as one run, and returns its exit code when it has ended.
+    """Runs a command as one run, and returns its exit code when it has ended. `beside`: what is done meanwhile.
 
     A command that a signal killed gives `Killed(128 + N)`; one that is not found 127, one that cannot be executed 126,
     each with one sentence on stderr. To be called from the main thread.
@@ -54,11 +55,13 @@ def run_command(
     with _signals_held() as mask, _adopting_orphans():
         span = Span(name or os.path.basename(command[0]))  # noqa: PTH119 - a command is no path
         span.start(project, tags, attempt("recorder", None, recorder, outside=True), command=shlex.join(command))
-        try:
-            child = _spawn(command, span, mask)
-        except OSError as error:
-            return _not_started(command[0], span, error)
-        return _record_end(span, _wait(child))
+        with beside():
+            try:
+                child = _spawn(command, span, mask)
+            except OSError as error:
+                return _not_started(command[0], span, error)
+            code = _wait(child)
+        return _record_end(span, code)
 
 
 def die_like(code: int) -> NoReturn:

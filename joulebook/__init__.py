@@ -5,6 +5,8 @@
     with track("finetune", project="search") as run:
         run.record("token", 4096, "token")
 
+    client = openai.OpenAI(http_client=joulebook.http_client())  # its calls are recorded too
+
 This is the front door of a recording job: it loads nothing before it is asked, and then the standard library only.
 The recorder is loaded then too, so that the first span of a job begins at once.
 """
@@ -13,10 +15,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # `typing` alone would double the cost of this import
 if TYPE_CHECKING:
+    from joulebook.collectors.api.bedrock import observe_bedrock
+    from joulebook.collectors.api.transport import async_http_client, http_client
     from joulebook.collectors.track import configure, track
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "configure", "track"]
+__all__ = ["__version__", "async_http_client", "configure", "http_client", "observe_bedrock", "track"]
 
 
 def __getattr__(name: str) -> object:
@@ -26,6 +30,16 @@ def __getattr__(name: str) -> object:
 
         globals().update(configure=door.configure, track=door.track)
         return globals()[name]
+    if name in ("async_http_client", "http_client"):
+        from joulebook.collectors.api import transport
+
+        globals().update(async_http_client=transport.async_http_client, http_client=transport.http_client)
+        return globals()[name]
+    if name == "observe_bedrock":
+        from joulebook.collectors.api.bedrock import observe_bedrock as observe
+
+        globals().update(observe_bedrock=observe)
+        return observe
     raise AttributeError(f"module 'joulebook' has no attribute {name!r}")
 
 

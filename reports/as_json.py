@@ -43,13 +43,24 @@ def rows(view: View) -> list[dict[str, Any]]:
 
 def run(view: View) -> dict[str, Any]:
     """One run: its row, then each part by its key, then the factors behind it."""
-    parts = {part.key: rows(part) for part in view.parts}
-    remarks = [text for each in (view, *view.parts) for text in (*each.alerts, *each.notes)]
-    always: dict[str, Any] = {"devices": [], "flops": []}
     return {
         **rows(view)[0],
-        **always,
-        **parts,
+        **_parts(view, "devices", "flops", "calls"),
         "factors": [asdict(use) for use in view.factors],
-        "remarks": remarks,
+        "remarks": _remarks(view),
     }
+
+
+def call(view: View) -> dict[str, Any]:
+    """One call: its row, then each part by its key."""
+    parts = _parts(view, "attempts", "usage", "price_lines", "observations")
+    return {**rows(view)[0], **parts, "remarks": _remarks(view)}
+
+
+def _parts(view: View, *always: str) -> dict[str, Any]:
+    """The rows of the parts by their keys; of some also where there are none."""
+    return {**{key: [] for key in always}, **{part.key: rows(part) for part in view.parts}}
+
+
+def _remarks(view: View) -> list[str]:
+    return [text for each in (view, *view.parts) for text in (*each.alerts, *each.notes)]

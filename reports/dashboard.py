@@ -3,7 +3,8 @@
     main
     ├── ingest      fold what jobs have written since; milliseconds when nothing is new
     ├── filters     period and project, the same on each page, kept in the address
-    └── page        Overview or Runs; with `?run=<id>` in the address one run covers it
+    └── page        Overview, Runs, API usage or Reconcile; with `?run=<id>` in the address one run covers it, with
+                    `?call=<id>` one call covers that
 
 No connection is kept: the ledger handle opens the file for one question and closes it. Nothing is cached, so what is
 on the page is what the ledger says. Streamlit runs `main` again on each click: `streamlit run` of this file, or of
@@ -36,6 +37,7 @@ THEME = Path(__file__).with_name("theme.toml")
 PERIOD_DAYS: dict[str, int | None] = {"7d": 7, "30d": 30, "90d": 90, "year": 365, "all": None}
 DEFAULT_PERIOD = "30d"
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+COVERS = ("run", "call")  # what may stand in the address and cover the page
 RETRY_S = 2
 FIRST_RUN = """from joulebook import track
 
@@ -97,14 +99,21 @@ def main() -> None:
     try:
         ledger = _ledger()
         what = _filters(ledger)
-        if "run" in st.query_params:
-            run_page(ledger, chosen.title)
-        else:
-            chosen.run()
+        _covering(ledger, chosen)
     except LedgerBusy:
         _busy()
     except JoulebookError as problem:
         _sorry("This cannot be shown", str(problem))
+
+
+def _covering(ledger: Any, chosen: Any) -> None:
+    """The page, or what covers it."""
+    if "call" in st.query_params:
+        call_page(ledger, "run" if "run" in st.query_params else chosen.title)
+    elif "run" in st.query_params:
+        run_page(ledger, chosen.title)
+    else:
+        chosen.run()
 
 
 def _pages(asking: Callable[[Body], Callable[[], None]]) -> list[Any]:
@@ -113,15 +122,17 @@ def _pages(asking: Callable[[Body], Callable[[], None]]) -> list[Any]:
             asking(overview_page), title="Overview", url_path="overview", icon=":material/bar_chart:", default=True
         ),
         st.Page(asking(runs_page), title="Runs", url_path="runs", icon=":material/table_rows:"),
+        st.Page(asking(api_page), title="API usage", url_path="api", icon=":material/api:"),
+        st.Page(asking(reconcile_page), title="Reconcile", url_path="reconcile", icon=":material/balance:"),
     ]
 
 
 def _menu(pages: Sequence[Any], chosen: Any) -> None:
-    """Links to the pages. While a run covers its page, a link to that same page would do nothing: so a button."""
+    """Links to the pages. While something covers a page, a link to that same page would do nothing: so a button."""
     with st.sidebar:
         for page in pages:
-            if page is chosen and "run" in st.query_params:
-                st.button(page.title, icon=page.icon, key="uncover", type="tertiary", on_click=_leave_run)
+            if page is chosen and any(name in st.query_params for name in COVERS):
+                st.button(page.title, icon=page.icon, key="uncover", type="tertiary", on_click=_uncover)
             else:
                 st.page_link(page)
         st.divider()
@@ -154,7 +165,7 @@ def _filters(ledger: Any) -> Asked:
             required=True,
             key="period",
             bind="query-params",
-            on_change=_leave_run,
+            on_change=_uncover,
             width="stretch",
             wrap=False,
         )
@@ -165,7 +176,7 @@ def _filters(ledger: Any) -> Asked:
             placeholder="All projects",
             key="project",
             bind="query-params",
-            on_change=_leave_run,
+            on_change=_uncover,
         )
         st.button("Reset", on_click=_reset, icon=":material/restart_alt:", help="Last 30 days, all projects")
         say(f'<p class="soft">{escape(freshness(ledger))}</p>')
@@ -179,15 +190,16 @@ def asked(slug: str, project: str | None, now: datetime) -> Asked:
     return Asked(slug, BEGINNING if days is None else end - timedelta(days=days), end, project)
 
 
-def _leave_run() -> None:
-    """Uncover the page below a run; a filter does so too, because it asks about many runs."""
-    st.query_params.pop("run", None)
+def _uncover(*names: str) -> None:
+    """Leave what covers the page, all of it or what is named; a filter does so too, because it asks about many."""
+    for name in names or COVERS:
+        st.query_params.pop(name, None)
 
 
 def _reset() -> None:
     st.session_state["period"] = DEFAULT_PERIOD
     st.session_state["project"] = None
-    _leave_run()
+    _uncover()
 
 
 def _everything() -> None:
@@ -211,25 +223,50 @@ def runs_page(ledger: Any, what: Asked) -> None:
     _show(runs(ledger, Period(what.start, what.end, what.label), what.project), what, ledger)
 
 
+def api_page(ledger: Any, what: Asked) -> None:
+    from joulebook.reports.views import Period, api_page
+
+    _show(api_page(ledger, Period(what.start, what.end, what.label), what.project), what, ledger)
+
+
+def reconcile_page(ledger: Any, what: Asked) -> None:
+    from joulebook.reports.views import Period, reconciled
+
+    _show(reconciled(ledger, Period(what.start, what.end, what.label)), what, ledger)
+
+
 def run_page(ledger: Any, below: str) -> None:
     """One run, over the page `below`, to which Back leads."""
     from joulebook.reports.views import run
 
-    run_id = st.query_params["run"]
-    back = partial(_back, below)
+    _cover("run", run, ledger, below)
+
+
+def call_page(ledger: Any, below: str) -> None:
+    """One call, over the run or page `below`, to which Back leads."""
+    from joulebook.reports.views import call
+
+    _cover("call", call, ledger, below)
+
+
+def _cover(name: str, question: Callable[[Any, str], View], ledger: Any, below: str) -> None:
+    """What the address names of a kind, over what is below it."""
+    asked_id = st.query_params[name]
+    back = partial(_back, name, below)
     try:
-        view = run(ledger, run_id)
+        view = question(ledger, asked_id)
     except NotFound:
-        _sorry("No such run", f"There is no run {run_id} in this ledger. It may have been written on another machine.")
+        where = "in this ledger. It may have been written on another machine."
+        _sorry(f"No such {name}", f"There is no {name} {asked_id} {where}")
         back()
         return
-    draw(view, Shown(f"run-{run_id}", _about(ledger), actions=back))
+    draw(view, Shown(f"{name}-{asked_id}", _about(ledger), {"call_id": _open_call}, back))
 
 
 def _show(view: View, what: Asked, ledger: Any) -> None:
     about = (("period", what.label), ("project", what.project or "all"), *_about(ledger))
     name = "-".join(text for text in (view.key, what.slug, what.project) if text)
-    draw(view, Shown(name, about, open_run=_open_run))
+    draw(view, Shown(name, about, {"run_id": _open_run, "call_id": _open_call}))
     if is_empty(view):
         _how_to_begin(what)
 
@@ -245,8 +282,14 @@ def _open_run(run_id: str) -> None:
     st.rerun()
 
 
-def _back(below: str) -> None:
-    st.button(f"Back to {below.lower()}", on_click=_leave_run, icon=":material/arrow_back:")
+def _open_call(call_id: str) -> None:
+    st.query_params["call"] = call_id
+    st.rerun()
+
+
+def _back(name: str, below: str) -> None:
+    label = below if below[:2].isupper() else below.lower()
+    st.button(f"Back to {label}", on_click=_uncover, args=(name,), icon=":material/arrow_back:")
 
 
 def _how_to_begin(what: Asked) -> None:

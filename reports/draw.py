@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time
 from typing import Any, Literal
 
@@ -35,17 +35,20 @@ from joulebook.reports.view import FactorUse, Figure, View
 WIDTHS = {"full": 6, "two-thirds": 4, "half": 3, "third": 2}
 WIDE_TEXT = 26  # characters; longer text is cut in its cell, so that one name does not push the numbers away
 OPEN_ROWS, TABLE_PX = 24, 630  # a table up to this long stands open, a longer one scrolls in this height
-OPENED = "opened"  # in the session: how many runs the reader has opened
+OPENED = "opened"  # in the session: how many runs and calls the reader has opened
 MAX_ROWS = 1000  # on the screen: a browser scrolls no further with pleasure; the CSV has all
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What surrounds a View on the page: its files' name and first lines, what opens a run, buttons of the page."""
+    """What surrounds a View on the page: its files' name and first lines, buttons of the page.
+
+    `opens`: what a row of a table does when it is chosen, by the column that has its id, e.g. "run_id".
+    """
 
     name: str
     about: tuple[tuple[str, str], ...] = ()
-    open_run: Callable[[str], None] | None = None
+    opens: Mapping[str, Callable[[str], None]] = field(default_factory=dict)
     actions: Callable[[], None] | None = None
 
 
@@ -141,24 +144,27 @@ def _has_grid(view: View) -> bool:
 
 def _draw_rows(view: View, shown: Shown) -> None:
     """The table as markup where it is short and its rows open nothing, else as a grid."""
-    if len(view.rows) + len(view.totals) <= OPEN_ROWS and not _opens(view, shown):
+    if len(view.rows) + len(view.totals) <= OPEN_ROWS and not _opened_by(view, shown):
         say(markup.sheet(view))
     else:
         _grid(view, shown)
 
 
-def _opens(view: View, shown: Shown) -> bool:
-    return shown.open_run is not None and "run_id" in view.rows[0]
+def _opened_by(view: View, shown: Shown) -> str | None:
+    """The column whose id a row opens."""
+    columns = [column.key for column in view.columns if column.kind == "run"]
+    return next((key for key in shown.opens if key in columns), None)
 
 
 def _grid(view: View, shown: Shown) -> None:
     some = replace(view, rows=(*view.totals, *view.rows[:MAX_ROWS]))
     if len(view.rows) > MAX_ROWS:
         say(f'<p class="soft">The first {MAX_ROWS:,} of {len(view.rows):,} rows; the CSV has all.</p>')
-    chosen = _dataframe(screen_columns(some), view, selectable=_opens(view, shown))
-    if chosen is not None and shown.open_run is not None:
+    key = _opened_by(view, shown)
+    chosen = _dataframe(screen_columns(some), view, selectable=key is not None)
+    if chosen is not None and key is not None:
         st.session_state[OPENED] = st.session_state.get(OPENED, 0) + 1
-        shown.open_run(str(view.rows[chosen]["run_id"]))
+        shown.opens[key](str(view.rows[chosen][key]))
 
 
 def _dataframe(columns: Sequence[SheetColumn], view: View, *, selectable: bool) -> int | None:

@@ -86,6 +86,8 @@ def amount(value: float | None, unit: str, scale: tuple[str, float] | None = Non
     name, size = scale or scale_for(unit, value)
     if name == "$":
         return money(value)
+    if name == "call":  # counted, so all its figures are true; its label says what it is
+        return count(value)
     return f"{number(value / size)}{THIN}{name}".rstrip(THIN)
 
 

@@ -24,6 +24,7 @@ from joulebook.reports.view import Tile, View
 ROOMS_REM = {30: 15, 45: 22, 60: 30, 80: 40, 105: 52}
 WRAPPED_CHARS = 24  # of a text that may go on in a next line
 GAP_CHARS = 3  # between two columns
+SHORT_CHARS = 10  # of a text that stays on one line
 LONG_CHARS = 24  # where rows stand as lines, what is longer has a line for itself
 MINOR = ("sensor", "factor_ids")  # columns that a phone has no room for
 LOUD = {"failed": "bad", "lost": "bad", "impossible": "bad", "running": "open"}  # states that must be seen
@@ -111,7 +112,8 @@ STYLE = """<style>
 .jb tbody tr.total { font-weight: 600; }
 .jb tbody tr.last { border-bottom-color: var(--jb-soft); }
 .jb td.right, .jb th.right { text-align: right; }
-.jb td.right { white-space: nowrap; }
+.jb td.right, .jb td.short { white-space: nowrap; }
+.jb th { overflow-wrap: break-word; }
 .jb .of { color: var(--jb-soft); font-size: 0.94em; font-weight: 400; display: inline-block; text-align: left; }
 .jb td.right .of { margin-left: 0.7em; min-width: calc(var(--jb-chars) * 0.94ch); }
 [data-testid=stSidebar] hr { margin: 0.5rem 0 0.8rem; }
@@ -213,8 +215,12 @@ def _rank(number: int, totals: int) -> str:
 
 def _kind(column: Mapping[str, Any]) -> str:
     """The class of a column's cells."""
-    kind = "right" if column["right"] else "long" if column["longest"] > LONG_CHARS else column["kind"]
+    kind = "right" if column["right"] else _length(column["longest"]) or column["kind"]
     return f"{kind} minor" if column["key"] in MINOR else kind
+
+
+def _length(longest: int) -> str:
+    return "long" if longest > LONG_CHARS else "short" if longest <= SHORT_CHARS else ""
 
 
 def _label(column: Mapping[str, Any]) -> str:

@@ -30,7 +30,10 @@ from joulebook.reports.view import Column, View
 
 PIPE_WIDTH = 500  # a pipe has no width of its own; a name must not be cut or folded for it
 NARROW = 132
-LESS_NEEDED = ("host", "water_l", "cost_usd", "factor_id", "factor_ids", "sensor", "idle_energy_j")
+LESS_NEEDED = (
+    "host", "water_l", "cost_usd", "factor_id", "factor_ids", "sensor", "idle_energy_j", "retries", "attempts_n",
+    "cache_read_tokens", "reasoning_tokens", "wasted_attempts", "at_s", "response_id",
+)  # fmt: skip
 PADDING, LEAST_NAME = 3, 8  # characters between two columns, and of a column of names
 MOST_ROWS = {"power": 0, "spans": 25, "about": 50}
 _STYLES = {"failed": "red", "lost": "red", "running": "yellow", "fail": "red", "warn": "yellow", "impossible": "red"}
@@ -86,7 +89,7 @@ def _tiles(view: View) -> Table:
 
 
 def _draw_table(view: View, out: Console) -> None:
-    columns = view.columns if out.width >= NARROW else [c for c in view.columns if c.key not in _left_out(view.columns)]
+    columns = view.columns if out.width >= NARROW else _most_needed(view.columns)
     rows = list(view.rows)[: MOST_ROWS.get(view.key)]
     named = any(column.label for column in columns)
     table = Table(box=box.SIMPLE_HEAD if named else None, pad_edge=False, header_style="dim", show_header=named)
@@ -103,10 +106,16 @@ def _draw_table(view: View, out: Console) -> None:
         out.print(Text(f"{len(view.rows) - len(rows):,} more rows: --json has them all", "dim"))
 
 
-def _left_out(columns: Sequence[Column]) -> tuple[str, ...]:
-    """The columns that a narrow terminal has no room for; that of units, too, where each amount says its own."""
+def _most_needed(columns: Sequence[Column]) -> list[Column]:
+    """What a narrow terminal has room for: what a row is, its least needed columns left out, but for the only cost.
+
+    That of units, too, where each amount says its own.
+    """
     said = any(column.kind == "estimate" and column.unit is None for column in columns)
-    return (*LESS_NEEDED, "unit") if said else LESS_NEEDED
+    left_out = {*LESS_NEEDED, *(("unit",) if said else ())}
+    if not any(column.key == "energy_j" for column in columns):
+        left_out.remove("cost_usd")
+    return [columns[0], *(column for column in columns[1:] if column.key not in left_out)]
 
 
 def _written(
@@ -121,16 +130,20 @@ def _written(
 
 def _widths(columns: Sequence[Column], written: Sequence[tuple[str, list[Text]]], room: int) -> list[int] | list[None]:
     """How wide each column is, so that no number breaks; rich decides where all have room, or not even that is so."""
-    least = [_least_width(column, *told) for column, told in zip(columns, written, strict=True)]
-    natural = [max(cell_len(header), *map(_full_width, cells)) for header, cells in written]
-    rest = room + 1 - sum(least) - PADDING * len(least)
-    if rest < 0 or sum(natural) <= sum(least) + rest:
+    widths = [_least_width(column, *told) for column, told in zip(columns, written, strict=True)]
+    values = [max(map(_full_width, cells)) for _, cells in written]
+    natural = [max(cell_len(header), value) for (header, _), value in zip(written, values, strict=True)]
+    rest = room + 1 - sum(widths) - PADDING * len(widths)
+    if rest < 0 or sum(natural) <= sum(widths) + rest:
         return [None] * len(columns)
-    for index in sorted(range(len(columns)), key=lambda index: natural[index] - least[index]):
-        more = min(rest, max(0, natural[index] - least[index]))
-        least[index] += more
-        rest -= more
-    return least
+    for wanted in (values, natural):  # a header breaks sooner than a value
+        ordered = sorted(range(len(columns)), key=lambda index: wanted[index] - widths[index])
+        for place, index in enumerate(ordered):
+            fair = rest // (len(ordered) - place)  # what is left goes to all that want more
+            more = min(fair, max(0, wanted[index] - widths[index]))
+            widths[index] += more
+            rest -= more
+    return widths
 
 
 def _full_width(cell: Text) -> int:

@@ -18,6 +18,7 @@ from handmade import HandmadeJournal
 from streamlit.testing.v1 import AppTest
 
 from joulebook.accounting.estimates import Estimate, unknown
+from joulebook.accounting.records import uuid7
 from joulebook.reports import dashboard, draw, markup
 from joulebook.reports import format as fmt
 from joulebook.reports.view import Column, View
@@ -350,6 +351,56 @@ def test_a_real_run_is_shown_with_the_numbers_of_its_view(home):
     page = html_of(started(period="all", run=span))
     assert f"<h1>{escape(stand_in.HOSTILE)}</h1>" in page
     assert [fmt.mid_of(tile.value).replace(fmt.THIN, "\u00a0") in page for tile in view.tiles] == [True] * 4
+
+
+@pytest.fixture
+def agent(home) -> tuple[str, str]:
+    """The ids of a run and of its call, of a model with a hostile name, in the ledger of the home."""
+    from joulebook.accounting.ledger import ingest
+
+    journal = HandmadeJournal(home, version=3)
+    run = journal.start(0, "agent")
+    told = {"source": "http", "provider": "openai", "response_model": stand_in.HOSTILE, "status": 200, "outcome": "ok"}
+    used = [["input_tokens", "1000"], ["output_tokens", "50"]]
+    journal.event("call", 1, call_id=uuid7(), run_id=run, span_id=run, units=used, duration_s=1.5, **told)
+    journal.end(100, run)
+    journal.write()
+    ingest(home)
+    return run, json.loads(journal.lines[2])["call_id"]
+
+
+def test_a_call_covers_the_run_that_covers_the_page(agent):
+    run_id, call_id = agent
+    at = started(period="all", run=run_id, call=call_id)
+    assert f"<h1>{escape(stand_in.HOSTILE)}</h1>" in html_of(at)
+    assert "used 1.05\u00a0ktoken" in html_of(at)
+    button(at, "Back to run").click().run()
+    assert "<h1>agent</h1>" in html_of(at)
+    button(at, "Back to overview").click().run()
+    assert "<h1>Overview</h1>" in html_of(at)
+
+
+def test_a_wrong_call_is_said_in_a_sentence(agent):
+    assert "There is no call &lt;b&gt;nope in this ledger." in html_of(started(call="<b>nope"))
+
+
+def test_the_page_of_calls_says_what_has_no_price(agent):
+    def page():
+        from datetime import UTC, datetime
+
+        from joulebook.accounting.home import home_dir
+        from joulebook.accounting.ledger import open_ledger
+        from joulebook.reports import dashboard
+
+        dashboard.api_page(open_ledger(home_dir()), dashboard.asked("all", None, datetime.now(UTC)))
+
+    at = AppTest.from_function(page, default_timeout=60).run()
+    assert not at.exception
+    html = html_of(at)
+    assert "1 call of 1 model used 1.05\u00a0ktoken; what they cost is unknown." in html
+    assert '<span class="value">100\u00a0%</span>' in html
+    assert "<script" not in html
+    assert list(at.dataframe[0].value["call_id"]) == [agent[1][:13]]
 
 
 def test_the_page_itself_never_opens_the_database():

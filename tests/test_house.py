@@ -28,7 +28,11 @@ LATE = {"joulebook.accounting.home": {"platformdirs"}}
 DEVICE_LIBRARIES = {"pynvml", "amdsmi", "zeus_apple_silicon"}
 # Rooms for those who use a framework already: its file loads it.
 FRAMEWORKS = {
+    "joulebook.collectors.api.bedrock": {"botocore"},
+    "joulebook.collectors.api.otel": {"opentelemetry"},
+    "joulebook.collectors.api.receiver": {"opentelemetry", "google"},
     "joulebook.collectors.flops": {"torch"},
+    "joulebook.collectors.importers": {"pyarrow"},
     "joulebook.collectors.integrations": {"transformers", "lightning", "pytorch_lightning", "pytest", "IPython"},
 }
 # Room -> the rooms that it may import from. An arrow never points up; siblings never see each other.

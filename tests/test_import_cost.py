@@ -75,7 +75,8 @@ def test_the_users_data_folder_is_where_platformdirs_has_it(monkeypatch, xdg):
 
 
 def test_what_the_front_door_offers():
-    assert joulebook.__all__ == sorted(joulebook.__all__) == ["__version__", "configure", "track"]
+    calls = ["async_http_client", "http_client", "observe_bedrock"]
+    assert joulebook.__all__ == sorted(joulebook.__all__) == sorted(["__version__", "configure", "track", *calls])
     assert {*joulebook.__all__} <= {*dir(joulebook)}
     assert all(getattr(joulebook, name) for name in joulebook.__all__)
     with pytest.raises(AttributeError, match="module 'joulebook' has no attribute 'tracker'"):

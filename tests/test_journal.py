@@ -50,7 +50,7 @@ def test_a_file_says_first_who_writes_it(home, journal):
     journal.write("note", {"text": "first"})
     (path,) = paths(home)
     header, note = events_in(path)
-    assert (header["event"], header["seq"], header["version"], header["pid"]) == ("journal", 0, 2, os.getpid())
+    assert (header["event"], header["seq"], header["version"], header["pid"]) == ("journal", 0, 3, os.getpid())
     assert header["cpus"] == os.cpu_count()
     assert header["host"] == os.uname().nodename
     assert set(header) == {

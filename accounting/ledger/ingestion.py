@@ -28,10 +28,11 @@ import duckdb
 import pyarrow as pa
 
 from joulebook.accounting.errors import LedgerBusy, LedgerError
-from joulebook.accounting.ledger import nodes, rollup, segments
+from joulebook.accounting.ledger import calls, costs, nodes, rollup, segments
 from joulebook.accounting.ledger.database import PATIENCE_S, Ledger
 from joulebook.accounting.ledger.journals import JournalFile, is_alive, journal_paths, new_bytes, open_journal
 from joulebook.accounting.ledger.parse import MOST_CHUNKS, BadLine, Chunk, load, shown
+from joulebook.accounting.prices import contract
 
 BATCH_BYTES = 128 << 20
 Progress = Callable[[int, int], None]  # bytes done, bytes to do
@@ -89,13 +90,17 @@ def ingest(home: Path, progress: Progress = _silent, *, seal_all: bool = False) 
 def rebuild(home: Path, progress: Progress = _silent) -> Ingested:
     """Make the ledger anew from the sealed segments and the journals, and put it in place of the old one.
 
-    The old ledger stays untouched until the new one is whole. Raises as `ingest`.
+    The old ledger stays untouched until the new one is whole. What calls cost at ingest, and the history of prices,
+    come from it where it can be read. Raises as `ingest`.
     """
     start = time.perf_counter()
     with alone(home):
         draft = Ledger(home, "ledger.rebuild.duckdb")
         _remove(draft.path)
-        done = _fold_all(draft, progress)
+        with draft.writing() as con:
+            is_known = costs.take_history(con, Ledger(home).path)
+            done = _fold_new(con, home, progress)
+            costs.take_costs(con, is_known=is_known)
         draft.path.replace(Ledger(home).path)
         Ledger(home).wal_path.unlink(missing_ok=True)
     return replace(done, seconds=time.perf_counter() - start)
@@ -119,15 +124,21 @@ def _ingest(ledger: Ledger, progress: Progress, *, seal_all: bool) -> Ingested:
 
 
 def _fold_all(ledger: Ledger, progress: Progress) -> Ingested:
-    """Everything that the ledger does not hold yet: segments first, then journals."""
     with ledger.writing() as con:
-        tally = Tally()
-        _fold_segments(con, ledger.home, tally)
-        marks = _watermarks(con, ledger.home)
-        total = sum(mark.file.size - mark.end_byte for mark in marks)
-        for loaded in _loaded(con, marks):
-            _commit(loaded, tally)
-            progress(total - sum(mark.file.size - mark.end_byte for mark in marks), total)
+        done = _fold_new(con, ledger.home, progress)
+        costs.adopt(con, ledger.home)
+    return done
+
+
+def _fold_new(con: duckdb.DuckDBPyConnection, home: Path, progress: Progress) -> Ingested:
+    """Everything that the ledger does not hold yet: segments first, then journals."""
+    tally = Tally()
+    _fold_segments(con, home, tally)
+    marks = _watermarks(con, home)
+    total = sum(mark.file.size - mark.end_byte for mark in marks)
+    for loaded in _loaded(con, marks):
+        _commit(loaded, home, tally)
+        progress(total - sum(mark.file.size - mark.end_byte for mark in marks), total)
     return Ingested(tally.added + tally.refused, tally.added, tally.refused, len(tally.journals))
 
 
@@ -141,7 +152,7 @@ def _fold_segments(con: duckdb.DuckDBPyConnection, home: Path, tally: Tally) -> 
                 Move(key, journal["process_id"], journal["path"], journal["bytes"], True)
                 for key, journal in missing.items()
             ]
-            tally.added += _fold(con, moved, [])
+            tally.added += _fold(con, home, moved, [])
             tally.journals.update(missing)
 
 
@@ -262,7 +273,7 @@ def _loaded(con: duckdb.DuckDBPyConnection, marks: list[Watermark]) -> Iterator[
 # One transaction --------------------------------------------------------------------------------------------------
 
 
-def _commit(loaded: Loaded, tally: Tally) -> None:
+def _commit(loaded: Loaded, home: Path, tally: Tally) -> None:
     con, batch, bad = loaded
     bad += [line for part in batch if (line := _unfinished(part))]
     moved = {
@@ -270,7 +281,7 @@ def _commit(loaded: Loaded, tally: Tally) -> None:
             part.chunk.journal_id, part.process_id, part.chunk.path, part.end_byte, part.ended
         ) for part in batch
     }  # fmt: skip
-    tally.added += _fold(con, list(moved.values()), bad)
+    tally.added += _fold(con, home, list(moved.values()), bad)
     tally.refused += sum(line.line_count for line in bad)
     tally.journals |= {part.chunk.journal_id for part in batch if part.chunk.data or part.file.problem}
 
@@ -286,7 +297,7 @@ class Move:
     ended: bool
 
 
-def _fold(con: duckdb.DuckDBPyConnection, moved: list[Move], bad: list[BadLine]) -> int:
+def _fold(con: duckdb.DuckDBPyConnection, home: Path, moved: list[Move], bad: list[BadLine]) -> int:
     """One transaction: what stands in `event`, what was refused, and how far that brings each journal."""
     con.execute("begin")
     try:
@@ -296,6 +307,7 @@ def _fold(con: duckdb.DuckDBPyConnection, moved: list[Move], bad: list[BadLine])
         _move_watermarks(con, moved, bad)
         rollup.refresh(con)
         nodes.refresh(con)
+        calls.refresh(con, home)
         con.execute("commit")
     except BaseException:
         con.execute("rollback")
@@ -325,16 +337,17 @@ def _unfinished(part: Part) -> BadLine | None:
     return BadLine(part.chunk.journal_id, part.chunk.path, end, reason, shown(tail), count)
 
 
+# Tags as a JSON object.
+_AS_OBJECT = """case when len(tags) > 0
+             then to_json(map_from_entries(list_transform(tags, lambda t: struct_pack(k := t[1], v := t[2]))))
+             else '{}' end"""
 _FACTS = {
     "sensor": """select owner::uuid, seq, process_id, sensor, coalesce(device, 'cpu'), unit, method, boundary,
         scope, source, model, wraps_at, update_s, window_s, accuracy, max_w, share_by, reserved,
         reserved_as, counted
         from event join process_of on journal = owner where event = 'sensor'""",
-    "span": """select owner::uuid, seq, process_id, span_id::uuid, run_id::uuid, parent_id::uuid, name, project,
-        case when len(tags) > 0
-             then to_json(map_from_entries(list_transform(tags, lambda t: struct_pack(k := t[1], v := t[2]))))
-             else '{}' end,
-        command, make_timestamp(at_ns // 1000), mono_ns
+    "span": f"""select owner::uuid, seq, process_id, span_id::uuid, run_id::uuid, parent_id::uuid, name, project,
+        {_AS_OBJECT}, command, make_timestamp(at_ns // 1000), mono_ns
         from event join process_of on journal = owner where event = 'span_start'""",
     "span_end": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), mono_ns,
         ok, error, exit_code, lost_events from event where event = 'span_end'""",
@@ -348,6 +361,18 @@ _FACTS = {
         from event where event = 'quality'""",
     "note": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), text
         from event where event = 'note'""",
+    "call": f"""select owner::uuid, seq, process_id,
+        (select coalesce(max(call_no), 0) from call) + row_number() over (order by owner, seq), call_id::uuid,
+        coalesce(attempt, 1), span_id::uuid, run_id::uuid, source, source_id, provider, host, path, operation,
+        request_model, response_model, response_id, is_stream, status, outcome, error,
+        make_timestamp(coalesce(started_ns, at_ns) // 1000), duration_s, first_token_s,
+        chunks, gap_p50_s, gap_p95_s, gap_max_s, usage_json, units, method, context, sent_chars, received_chars,
+        cost::decimal(38, 12), currency, project, {_AS_OBJECT}, account
+        from event join process_of on journal = owner where event = 'call'""",
+    "bill": """select owner::uuid, seq, source, source_id, provider, model, operation, line_item,
+        make_timestamp(from_ns // 1000), make_timestamp(to_ns // 1000), requests,
+        units, context, cost::decimal(38, 12), currency, project, account
+        from event where event = 'bill'""",
     "gap": """select owner::uuid, seq, process_id, try_cast(run_id as uuid), sensor, reason,
         make_timestamp(from_ns // 1000), make_timestamp(to_ns // 1000), amount, make_timestamp(at_ns // 1000)
         from event join process_of on journal = owner where event = 'gap'""",
@@ -412,13 +437,33 @@ def _visit(home: Path) -> dict[str, list[Any]]:
     return {path.name: [path.stat().st_size, is_alive(path)] for path in journal_paths(home)}
 
 
+def _prices_mark(home: Path) -> list[int]:
+    """What tells that the user's own prices have changed."""
+    try:
+        return _mark(contract.path_of(home).stat())
+    except FileNotFoundError:
+        return []
+
+
+def _mark(stat: os.stat_result) -> list[int]:
+    return [stat.st_ino, stat.st_size, stat.st_mtime_ns]
+
+
 def _today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
 def _database_mark(ledger: Ledger) -> list[int]:
-    stat = ledger.path.stat()
-    return [stat.st_ino, stat.st_size, stat.st_mtime_ns]
+    return _mark(ledger.path.stat())
+
+
+def _standing(ledger: Ledger, visit: dict[str, list[Any]]) -> dict[str, Any]:
+    return {
+        "journals": visit,
+        "database": _database_mark(ledger),
+        "prices": _prices_mark(ledger.home),
+        "sealed_on": _today(),
+    }
 
 
 def _note(home: Path) -> dict[str, Any]:
@@ -432,7 +477,7 @@ def nothing_new(home: Path) -> bool:
     """Whether the journals and the ledger are as today's last ingest left them. Costs a few milliseconds."""
     note = _note(home)
     try:
-        now = {"journals": _visit(home), "database": _database_mark(Ledger(home)), "sealed_on": _today()}
+        now = _standing(Ledger(home), _visit(home))
     except OSError:
         return False
     return note == now
@@ -440,7 +485,7 @@ def nothing_new(home: Path) -> bool:
 
 def _write_note(ledger: Ledger, visit: dict[str, list[Any]]) -> None:
     """Written after the commit. Losing it costs one look at the database, no more."""
-    note = {"journals": visit, "database": _database_mark(ledger), "sealed_on": _today()}
+    note = _standing(ledger, visit)
     draft = _note_path(ledger.home).with_suffix(f".{os.getpid()}.tmp")
     draft.write_text(json.dumps(note), encoding="utf-8")
     draft.replace(_note_path(ledger.home))

@@ -25,8 +25,8 @@ import duckdb
 
 from joulebook.accounting.records import METHODS
 
-FORMAT_VERSIONS = (1, 2)
-READS = " and ".join(map(str, FORMAT_VERSIONS))
+FORMAT_VERSIONS = (1, 2, 3)
+READS = ", ".join(map(str, FORMAT_VERSIONS))
 FUTURE_TOLERANCE_NS = 3_600 * 10**9
 LONGEST_LINE = 16_000_000
 MOST_CHUNKS = 200  # in one batch: each is an open file
@@ -46,6 +46,15 @@ KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "quality": ((*_ABOUT, "kind", "amount"), ()),
     "note": ((*_ABOUT, "text"), ()),
     "gap": (("reason",), ("run_id", "sensor", "amount", "from_ns", "to_ns")),
+    "call": (("call_id", "source"),
+             (*_ABOUT, "attempt", "source_id", "provider", "host", "path", "operation", "request_model",
+              "response_model", "response_id", "is_stream", "status", "outcome", "error", "started_ns", "duration_s",
+              "first_token_s",
+              "chunks", "gap_p50_s", "gap_p95_s", "gap_max_s", "usage_json", "units", "method", "context", "sent_chars",
+              "received_chars", "cost", "currency", "project", "tags", "account")),
+    "bill": (("source", "source_id", "from_ns", "to_ns"),
+             ("provider", "model", "operation", "line_item", "requests", "units", "context", "cost", "currency",
+              "project", "account")),
 }  # fmt: skip
 COMMON = ("seq", "at_ns", "mono_ns")
 UNITS = ("J", "mJ", "uJ", "W", "mW", "uW", "s", "GB")
@@ -53,15 +62,20 @@ SHARE_BY = ("cpu", "busy", "reservation")
 
 WORD, TEXT, WHOLE, NUMBER, FLAG, TAGS, COUNTERS = "word", "text", "whole", "number", "flag", "tags", "counters"
 FIELDS = {
-    **dict.fromkeys(("event", "span_id", "run_id", "parent_id", "method"), WORD),  # texts out of a known set, or ids
+    # texts out of a known set, or ids
+    **dict.fromkeys(("event", "span_id", "run_id", "parent_id", "call_id", "method"), WORD),
     **dict.fromkeys(
         ("journal_id", "host", "boot_id", "joulebook", "python", "cpu_model", "previous_id", "sensor", "device", "unit",
          "boundary", "name", "project", "command", "error", "kind", "text", "reason", "scope", "source", "model",
-         "share_by", "reserved_as"), TEXT),
-    **dict.fromkeys((*COMMON, "version", "pid", "cpus", "exit_code", "lost_events", "open", "from_ns", "to_ns"), WHOLE),
+         "share_by", "reserved_as", "source_id", "provider", "path", "operation", "request_model", "response_model",
+         "response_id", "outcome", "usage_json", "cost", "currency", "account", "line_item"), TEXT),
     **dict.fromkeys(
-        ("amount", "coverage", "wraps_at", "update_s", "window_s", "accuracy", "max_w", "reserved"), NUMBER),
-    "ok": FLAG, "counted": FLAG, "tags": TAGS, "counters": COUNTERS,
+        (*COMMON, "version", "pid", "cpus", "exit_code", "lost_events", "open", "from_ns", "to_ns", "attempt", "status",
+         "started_ns", "chunks", "sent_chars", "received_chars", "requests"), WHOLE),
+    **dict.fromkeys(
+        ("amount", "coverage", "wraps_at", "update_s", "window_s", "accuracy", "max_w", "reserved", "duration_s",
+         "first_token_s", "gap_p50_s", "gap_p95_s", "gap_max_s"), NUMBER),
+    "ok": FLAG, "counted": FLAG, "is_stream": FLAG, "tags": TAGS, "units": TAGS, "context": TAGS, "counters": COUNTERS,
 }  # fmt: skip
 _TYPE = {WORD: "VARCHAR", TEXT: "VARCHAR", WHOLE: "BIGINT", NUMBER: "DOUBLE", FLAG: "BOOLEAN", TAGS: "VARCHAR[][]",
          COUNTERS: "STRUCT(sensor VARCHAR, value DOUBLE, shared DOUBLE, status VARCHAR)[]"}  # fmt: skip
@@ -203,14 +217,24 @@ def _meaning(kind: str, fields: Sequence[str]) -> list[tuple[str, str]]:
     tests += [("at_ns::bigint > $limit", "the time lies in the future")]
     tests += [
         (f"{name} is not null and try_cast({name} as uuid) is null", f"no valid {name}")
-        for name in ("span_id", "run_id", "parent_id") if name in fields
+        for name in ("span_id", "run_id", "parent_id", "call_id") if name in fields
     ]  # fmt: skip
     if "method" in fields:
-        tests += [(f"method not in ({_listed(METHODS)})", "unknown method")]
+        tests += [(f"method is not null and method not in ({_listed(METHODS)})", "unknown method")]
     if "amount" in fields:
         tests += [("not isfinite(amount::double)", "the amount is not finite")]
-    if "tags" in fields:
-        tests += [("len(list_filter(tags, lambda t: len(t) <> 2)) > 0", "a tag is not a pair")]
+    tests += [
+        (f"len(list_filter({name}, lambda t: len(t) <> 2)) > 0", f"{what} is not a pair")
+        for name, what in (("tags", "a tag"), ("units", "a unit"), ("context", "a context")) if name in fields
+    ]  # fmt: skip
+    if "units" in fields:
+        amount = "coalesce(try_cast(u[2] as double), -1)"
+        tests += [(f"len(list_filter(units, lambda u: not ({amount} >= 0 and isfinite({amount})))) > 0",
+                   "the amount of a unit is no number from 0 up")]  # fmt: skip
+    if "cost" in fields:
+        tests += [
+            ("cost is not null and try_cast(cost ->> '$' as decimal(38, 12)) is null", "the cost is no decimal number")
+        ]
     return tests + _MEANING.get(kind, [])
 
 
@@ -238,7 +262,13 @@ _MEANING = {
         ("amount::double < 0", "the amount is negative"),
         ("coverage is not null and not coverage::double between 0 and 1", "the coverage is not between 0 and 1"),
     ],
-}
+    "call": [
+        (f"{name} is not null and not ({name}::double >= 0 and isfinite({name}::double))", f"{name} is negative")
+        for name in ("duration_s", "first_token_s", "gap_p50_s", "gap_p95_s", "gap_max_s", "attempt", "chunks",
+                     "sent_chars", "received_chars", "started_ns")
+    ],
+    "bill": [("from_ns::bigint > to_ns::bigint or from_ns::bigint < 0", "the time of the bill ends before it begins")],
+}  # fmt: skip
 
 
 _ODD_SQL = _odd_sql()

@@ -8,7 +8,7 @@ import duckdb
 
 from joulebook.accounting.errors import NewerSchema
 
-STEPS = ("m001_facts", "m002_views", "m003_nodes")
+STEPS = ("m001_facts", "m002_views", "m003_nodes", "m004_calls")
 
 
 def migrate(con: duckdb.DuckDBPyConnection, path: str) -> None:

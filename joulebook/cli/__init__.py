@@ -1,7 +1,9 @@
 """The command line.
 
     arguments   what can be typed: the parser, and what every command shares
+    options     what several commands share;  api_arguments   what can be typed of calls of model APIs
     commands    one function a command: arguments in, exit code out
+    prices, footprint, calls, imports, exports, receive, serve    the same for what has to do with calls of model APIs
     doctor      what this machine can measure, and what is missing; `findings` draws it
     tracing     doctor --record: a trace of what the sensors show
     demo        the walk, end to end, on this machine
@@ -12,9 +14,12 @@ Exit codes: 0 done · 1 something failed or an invariant is broken · 2 wrong in
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from keyword import iskeyword
 
 from joulebook.accounting.errors import InputError, JoulebookError, LedgerBusy, NotFound
 from joulebook.cli.arguments import parse
@@ -27,13 +32,18 @@ EXIT_CODES: tuple[tuple[type[JoulebookError], int], ...] = (
 )
 
 
+# Where the function of a command stands, if not in `commands`.
+ROOMS = {
+    "price": "prices", "reprice": "prices", "calls": "calls", "import": "imports", "export": "exports",
+    "footprint": "footprint", "reconcile": "exports", "receive": "receive", "serve-meter": "serve",
+}  # fmt: skip
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; its exit code."""
     args = parse(list(sys.argv[1:] if argv is None else argv))
-    from joulebook.cli import commands
-
     try:
-        code: int = getattr(commands, args.command)(args)
+        code = _function(args.command)(args)
         sys.stdout.flush()
         return code
     except JoulebookError as error:
@@ -47,3 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _function(command: str) -> Callable[[argparse.Namespace], int]:
+    """What does a command: `import_` for `import`, which is a word of the language."""
+    room = import_module(f"joulebook.cli.{ROOMS.get(command, 'commands')}")
+    name = command.replace("-", "_")
+    return getattr(room, f"{name}_" if iskeyword(name) else name)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NoReturn
 
 from joulebook import __version__
-from joulebook.accounting.errors import InputError
-from joulebook.accounting.when import parse_when
+from joulebook.cli import api_arguments
+from joulebook.cli.options import Add, pair, period, reading, seconds
 
 DECLARED = {
     "pue": "PUE",
@@ -21,6 +19,7 @@ DECLARED = {
     "it-overhead": "IT energy per device energy",
 }
 GROUPS = ("project", "day", "name", "host")
+WRAPPERS = {"run", "serve-meter"}  # they start a command, which stands after `--`
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,20 +32,20 @@ class _Parser(argparse.ArgumentParser):
 def parse(argv: list[str]) -> argparse.Namespace:
     """The arguments of one command. Exits with 2 and one sentence when they make no sense."""
     own, command = argv, None
-    if "--" in argv and "run" in argv[: argv.index("--")]:
+    if "--" in argv and not WRAPPERS.isdisjoint(argv[: argv.index("--")]):
         own, command = argv[: argv.index("--")], argv[argv.index("--") + 1 :]
     top = parser()
     args = top.parse_args(own)
     if args.command is None:
         top.print_help()
         top.exit(2)
-    if args.command != "run" and any(not _is_text(word) for word in own):  # a job runs whatever its name is
+    if args.command not in WRAPPERS and any(not _is_text(word) for word in own):  # a job runs whatever its name is
         top.error("an argument is not text in UTF-8")
-    if args.command == "run":
+    if args.command in WRAPPERS:
         if command is not None:  # `run git log -- file`: a later "--" is the command's own
             args.argv = [*args.argv, "--", *command] if args.argv else command
         if not args.argv:
-            top.error("run needs a command, e.g. joulebook run -- python train.py")
+            top.error(f"{args.command} needs a command, e.g. joulebook {args.command} -- python train.py")
     return args
 
 
@@ -79,6 +78,7 @@ def parser() -> argparse.ArgumentParser:
         _rebuild,
         _dashboard,
         _report,
+        *api_arguments.ALL,
     ):
         add(partial(_command, commands))
     return top
@@ -105,16 +105,6 @@ def _command(commands: Any, name: str, what: str, example: str) -> argparse.Argu
     return parser
 
 
-Add = Callable[[str, str, str], argparse.ArgumentParser]
-
-
-def _when(text: str) -> object:
-    try:
-        return parse_when(text)
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-
-
 def _values(text: str) -> list[float]:
     """A number, or LOW,MID,HIGH."""
     try:
@@ -124,33 +114,6 @@ def _values(text: str) -> list[float]:
     if len(parts) not in (1, 3):
         raise argparse.ArgumentTypeError(f"{text!r} is neither a number nor LOW,MID,HIGH")
     return parts * (3 if len(parts) == 1 else 1)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
-    return seconds
-
-
-def _tag(text: str) -> tuple[str, str]:
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise argparse.ArgumentTypeError(f"{text!r} is not key=value")
-    return key, value
-
-
-def _period(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--since", type=_when, metavar="TIME", help="from then on: 2026-11-01, 30d, 12h, today (UTC)")
-    parser.add_argument("--until", type=_when, metavar="TIME", help="before then")
-    parser.add_argument("--project", help="this project only")
-
-
-def _reading(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--no-ingest", action="store_true", help="do not look for new journals first")
 
 
 def _init(add: Add) -> None:
@@ -174,8 +137,8 @@ def _doctor(add: Add) -> None:
         "joulebook doctor --record trace.csv --seconds 60",
     )
     parser.add_argument("--record", metavar="FILE", help="instead, capture what the sensors show, for JOULEBOOK_REPLAY")
-    parser.add_argument("--seconds", type=_seconds, metavar="S", help="for so long (default: 10)")
-    parser.add_argument("--interval", type=_seconds, metavar="S", help="seconds between two readings (default: 0.1)")
+    parser.add_argument("--seconds", type=seconds, metavar="S", help="for so long (default: 10)")
+    parser.add_argument("--interval", type=seconds, metavar="S", help="seconds between two readings (default: 0.1)")
     parser.add_argument("--force", action="store_true", help="replace the file that is there")
 
 
@@ -193,7 +156,7 @@ def _run(add: Add) -> None:
     )
     parser.add_argument("--name", help="name of the run (default: the command's)")
     parser.add_argument("--project", help="project that the run belongs to")
-    parser.add_argument("--tag", type=_tag, action="append", default=[], metavar="KEY=VALUE", help="a tag; repeatable")
+    parser.add_argument("--tag", type=pair, action="append", default=[], metavar="KEY=VALUE", help="a tag; repeatable")
     parser.add_argument("argv", nargs=argparse.REMAINDER, metavar="-- COMMAND", help="the command and its arguments")
 
 
@@ -204,22 +167,22 @@ def _ingest(add: Add) -> None:
 
 def _runs(add: Add) -> None:
     parser = add("runs", "list the runs, newest first", "joulebook runs --since 7d --project search")
-    _period(parser)
-    _reading(parser)
+    period(parser)
+    reading(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="at most N runs (default: 50 on screen, all in JSON)")
 
 
 def _show(add: Add) -> None:
     parser = add("show", "show one run: power, spans, usage, impacts and their factors", "joulebook show last")
     parser.add_argument("run_id", metavar="RUN", help="the run's id, its beginning or its end, or `last`")
-    _reading(parser)
+    reading(parser)
 
 
 def _summary(add: Add) -> None:
     parser = add("summary", "sum up a period", "joulebook summary --by day --since 30d")
     parser.add_argument("--by", choices=GROUPS, default="project", help="one row for each (default: project)")
-    _period(parser)
-    _reading(parser)
+    period(parser)
+    reading(parser)
 
 
 def _factors(add: Add) -> None:
@@ -234,7 +197,7 @@ def _factors(add: Add) -> None:
 
 def _verify(add: Add) -> None:
     parser = add("verify", "check the ledger's invariants; exits with 1 when one is broken", "joulebook verify")
-    _reading(parser)
+    reading(parser)
 
 
 def _rebuild(add: Add) -> None:
@@ -244,15 +207,15 @@ def _rebuild(add: Add) -> None:
 def _dashboard(add: Add) -> None:
     parser = add("dashboard", "serve the dashboard on 127.0.0.1", "joulebook dashboard --port 8501")
     parser.add_argument("--port", type=int, default=8501, help="port (default: 8501)")
-    _reading(parser)
+    reading(parser)
 
 
 def _report(add: Add) -> None:
     parser = add(
         "report", "write a PDF report of a period, or of one run", "joulebook report --since 30d --out report.pdf"
     )
-    _period(parser)
+    period(parser)
     parser.add_argument("--run", metavar="RUN", help="report on this run instead of a period")
     parser.add_argument("--out", metavar="FILE", help="where to (default: the home's reports folder)")
     parser.add_argument("--organisation", default="", help="name on the title block")
-    _reading(parser)
+    reading(parser)

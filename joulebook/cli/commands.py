@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from joulebook.reports.views import Period
 
 
-def _home(args: argparse.Namespace) -> Path:
+def home_of(args: argparse.Namespace) -> Path:
     return home_dir(args.home)
 
 
-def _print_json(value: Any) -> None:
+def print_json(value: Any) -> None:
     from joulebook.reports import as_json
 
     print(as_json.text(value))
@@ -43,14 +43,14 @@ def _draw(view: View) -> None:
 def run(args: argparse.Namespace) -> int:
     """Record a command; exit as it did."""
     if args.home:
-        os.environ["JOULEBOOK_HOME"] = str(_home(args))
+        os.environ["JOULEBOOK_HOME"] = str(home_of(args))
     from joulebook.collectors.wrap import die_like, run_command
 
     code = run_command(args.argv, name=args.name, project=args.project, tags=dict(args.tag))
     if args.json:  # the job owns stdout
         import json
 
-        print(json.dumps({"command": args.argv, "exit_code": int(code), "home": str(_home(args))}), file=sys.stderr)
+        print(json.dumps({"command": args.argv, "exit_code": int(code), "home": str(home_of(args))}), file=sys.stderr)
     die_like(code)
 
 
@@ -58,36 +58,36 @@ def run(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+def bar(title: str) -> Iterator[Callable[[int, int], None]]:
     """A progress bar over bytes, on a terminal only."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
     console = Console(stderr=True)
     with Progress(TextColumn(title), BarColumn(), DownloadColumn(), console=console, transient=True,
-                  disable=not console.is_terminal) as bar:  # fmt: skip
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+                  disable=not console.is_terminal) as shown:  # fmt: skip
+        task = shown.add_task(title, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
 
 
-def _ledger(args: argparse.Namespace) -> Ledger:
+def ledger_of(args: argparse.Namespace) -> Ledger:
     """The ledger of the home, brought up to date unless `--no-ingest`."""
     from joulebook.accounting.ledger import ingest as fold
     from joulebook.accounting.ledger import open_ledger
 
     if not args.no_ingest:
-        with _bar("reading journals") as progress:
-            fold(_home(args), progress)
-    return open_ledger(_home(args))
+        with bar("reading journals") as progress:
+            fold(home_of(args), progress)
+    return open_ledger(home_of(args))
 
 
 def ingest(args: argparse.Namespace) -> int:
     from joulebook.accounting.ledger import ingest as fold
 
-    with _bar("reading journals") as progress:
-        done = fold(_home(args), progress, seal_all=args.seal)
+    with bar("reading journals") as progress:
+        done = fold(home_of(args), progress, seal_all=args.seal)
     if args.json:
-        _print_json(asdict(done))
+        print_json(asdict(done))
     else:
         print(
             f"{done.events_added:,} of {done.events_read:,} events added from {done.journals:,} journals "
@@ -99,10 +99,10 @@ def ingest(args: argparse.Namespace) -> int:
 def rebuild(args: argparse.Namespace) -> int:
     from joulebook.accounting.ledger import rebuild as make_anew
 
-    with _bar("rebuilding") as progress:
-        done = make_anew(_home(args), progress)
+    with bar("rebuilding") as progress:
+        done = make_anew(home_of(args), progress)
     if args.json:
-        _print_json(asdict(done))
+        print_json(asdict(done))
     else:
         print(
             f"Ledger made anew from {done.events_read:,} events of {done.journals:,} journals in {done.seconds:.2f} s."
@@ -114,9 +114,9 @@ def verify(args: argparse.Namespace) -> int:
     from joulebook.accounting.verify import verify as check_all
     from joulebook.reports.terminal import literal
 
-    checks = check_all(_ledger(args))
+    checks = check_all(ledger_of(args))
     if args.json:
-        _print_json(
+        print_json(
             {"ok": all(check.ok for check in checks), "checks": [asdict(check) | {"ok": check.ok} for check in checks]}
         )
     else:
@@ -130,7 +130,7 @@ def verify(args: argparse.Namespace) -> int:
 # Questions --------------------------------------------------------------------------------------------------------
 
 
-def _asked(args: argparse.Namespace) -> Period:
+def asked(args: argparse.Namespace) -> Period:
     from joulebook.reports.views import period_of
 
     if args.since and args.until and args.since >= args.until:
@@ -144,21 +144,21 @@ def runs(args: argparse.Namespace) -> int:
     if args.limit is not None and args.limit < 1:
         raise InputError(f"--limit must be 1 or more, not {args.limit}")
     limit = args.limit or (None if args.json else 50)
-    view = views.runs(_ledger(args), _asked(args), args.project, limit)
-    return _answer(args, view)
+    view = views.runs(ledger_of(args), asked(args), args.project, limit)
+    return answer(args, view)
 
 
 def summary(args: argparse.Namespace) -> int:
     from joulebook.reports import views
 
-    return _answer(args, views.summary(_ledger(args), _asked(args), args.by, args.project))
+    return answer(args, views.summary(ledger_of(args), asked(args), args.by, args.project))
 
 
-def _answer(args: argparse.Namespace, view: View) -> int:
+def answer(args: argparse.Namespace, view: View) -> int:
     from joulebook.reports import as_json
 
     if args.json:
-        _print_json(as_json.rows(view))
+        print_json(as_json.rows(view))
     else:
         _draw(view)
     return 0
@@ -167,9 +167,9 @@ def _answer(args: argparse.Namespace, view: View) -> int:
 def show(args: argparse.Namespace) -> int:
     from joulebook.reports import as_json, views
 
-    view = views.run(_ledger(args), args.run_id)
+    view = views.run(ledger_of(args), args.run_id)
     if args.json:
-        _print_json(as_json.run(view))
+        print_json(as_json.run(view))
     else:
         _draw(view)
     return 0
@@ -179,7 +179,7 @@ def factors(args: argparse.Namespace) -> int:
     from joulebook.accounting.site import load_site
     from joulebook.reports import views
 
-    return _answer(args, views.factors(load_site(_home(args)), args.kind, args.region))
+    return answer(args, views.factors(load_site(home_of(args)), args.kind, args.region))
 
 
 # Reports ----------------------------------------------------------------------------------------------------------
@@ -189,18 +189,18 @@ def report(args: argparse.Namespace) -> int:
     from joulebook.reports import views
     from joulebook.reports.pdf import write_pdf
 
-    ledger = _ledger(args)
+    ledger = ledger_of(args)
     now = datetime.now(UTC)
     if args.run:
         view = views.run(ledger, args.run)
         name = f"run-{view.rows[0]['run_id'][-12:]}"
     else:
-        view = views.report(ledger, _asked(args), args.project)
+        view = views.report(ledger, asked(args), args.project)
         name = f"joulebook-{now:%Y-%m-%d}"
-    path = Path(args.out) if args.out else _home(args) / "reports" / f"{name}.pdf"
+    path = Path(args.out) if args.out else home_of(args) / "reports" / f"{name}.pdf"
     written = write_pdf(view, path, prepared_at=now, organisation=args.organisation)
     if args.json:
-        _print_json({"path": str(written), "bytes": written.stat().st_size, "title": view.title, "prepared_at": now})
+        print_json({"path": str(written), "bytes": written.stat().st_size, "title": view.title, "prepared_at": now})
     else:
         print(f"Report written to {written}")
     return 0
@@ -216,7 +216,7 @@ def dashboard(args: argparse.Namespace) -> int:
         from joulebook.reports import dashboard as page
     except ModuleNotFoundError as error:
         raise MissingExtra("the dashboard", "app") from error
-    os.environ["JOULEBOOK_HOME"] = str(_home(args))
+    os.environ["JOULEBOOK_HOME"] = str(home_of(args))
     if args.no_ingest:
         os.environ["JOULEBOOK_NO_INGEST"] = "1"
     address = f"http://127.0.0.1:{args.port}"
@@ -240,13 +240,13 @@ def dashboard(args: argparse.Namespace) -> int:
 def init(args: argparse.Namespace) -> int:
     from joulebook.accounting.site import site_path, write_site
 
-    home = _home(args)
+    home = home_of(args)
     if site_path(home).exists() and not args.force:
         raise InputError(f"{site_path(home)}: there is a site already; edit it, or give --force to replace it")
     site = _site(args)
     path = write_site(home, site)
     if args.json:
-        _print_json({"path": str(path), "site": asdict(site)})
+        print_json({"path": str(path), "site": asdict(site)})
     else:
         print(f"Site written to {path}. The factors in force: joulebook factors")
     return 0
@@ -279,7 +279,7 @@ def doctor(args: argparse.Namespace) -> int:
     """Say what can be measured here; 1 when something is broken. With `--record`, capture a trace instead."""
     if not args.record and (args.seconds or args.interval or args.force):
         raise InputError("--seconds, --interval and --force go with --record FILE")
-    with _home_for_sensors(_home(args)):
+    with _home_for_sensors(home_of(args)):
         return _record(args) if args.record else _examine(args)
 
 
@@ -287,11 +287,11 @@ def _examine(args: argparse.Namespace) -> int:
     from joulebook.cli.doctor import examine
     from joulebook.cli.findings import show
 
-    found = examine(_home(args))
+    found = examine(home_of(args))
     is_ok = all(finding.state != "fail" for finding in found.findings)
     if args.json:
         checks = [finding._asdict() for finding in found.findings]
-        _print_json({"ok": is_ok, "checks": checks, "uses": [use._asdict() for use in found.uses], "says": found.says})
+        print_json({"ok": is_ok, "checks": checks, "uses": [use._asdict() for use in found.uses], "says": found.says})
     else:
         show(found.findings, found.says)
     return 0 if is_ok else 1
@@ -314,7 +314,7 @@ def _record(args: argparse.Namespace) -> int:
 
     captured, signum = tracing.record(Path(args.record), args.seconds or 10.0, args.interval or 0.1, args.force)
     if args.json:
-        _print_json(tracing.as_json(captured, signum))
+        print_json(tracing.as_json(captured, signum))
     else:
         tracing.tell(captured, signum)
     return 128 + signum if signum else 0
@@ -323,9 +323,9 @@ def _record(args: argparse.Namespace) -> int:
 def demo(args: argparse.Namespace) -> int:
     from joulebook.cli.demo import demonstrate
 
-    result = demonstrate(_home(args), quiet=args.json)
+    result = demonstrate(home_of(args), quiet=args.json)
     if args.json:
-        _print_json(result)
+        print_json(result)
     if args.no_serve:
         return 0
     args.no_ingest = False

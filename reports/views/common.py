@@ -15,6 +15,7 @@ from joulebook.reports.format import THIN, day, mid_of, moment, span_of
 from joulebook.reports.view import Column, FactorUse, Tile
 
 ALL_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+LONGEST_CALENDAR_DAYS = 800
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,20 @@ def period_of(since: datetime | None = None, until: datetime | None = None) -> P
     last = day(end - timedelta(microseconds=1))
     label = f"all time to {last}" if since is None else day(start) if day(start) == last else f"{day(start)} – {last}"
     return Period(start, end, label)
+
+
+def calendar(days: Sequence[datetime], period: Period) -> list[datetime]:
+    """Every day of the period from its first day with data, or only the days with data when that is too long."""
+    begin = [] if period.start == ALL_TIME else [midnight(period.start)]
+    first = min([*days, *begin])
+    last = max(days)
+    length = (last - first).days + 1
+    return [first + timedelta(days=n) for n in range(length)] if length <= LONGEST_CALENDAR_DAYS else list(days)
+
+
+def midnight(when: datetime) -> datetime:
+    """The beginning of its day."""
+    return when.replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def naive(when: datetime) -> datetime:
@@ -127,14 +142,14 @@ def standing_notes(assess: Assessor, rows: Sequence[Mapping[str, Any]]) -> tuple
     return tuple(notes)
 
 
-def evidence(energies_j: Mapping[str, float]) -> list[str]:
-    """How much of some energy rests on which method, the most first: `["81 % measured", "19 % modelled"]`."""
-    whole = sum(energies_j.values())
-    ordered = sorted(energies_j, key=lambda method: -energies_j[method])
-    return [f"{_percent(energies_j[method] / whole)} {method}" for method in ordered] if whole else []
+def evidence(amounts: Mapping[str, float]) -> list[str]:
+    """How much of some amounts rests on which method, the most first: `["81 % measured", "19 % modelled"]`."""
+    whole = sum(amounts.values())
+    ordered = sorted(amounts, key=lambda method: -amounts[method])
+    return [f"{percent(amounts[method] / whole)} {method}" for method in ordered] if whole else []
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
     """Whole percent; a part that is there is never 0 %, and with it the other is never 100 %."""
     if share < 0.01:
         return f"under 1{THIN}%"

@@ -13,16 +13,21 @@ from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.records import METHODS, weakest
 from joulebook.reports.format import amount, day, mid_of, number, scale_for
 from joulebook.reports.view import Figure, Series, View
+from joulebook.reports.views.api_sums import in_period
+from joulebook.reports.views.api_usage import api_section
 from joulebook.reports.views.common import (
     ALL_TIME,
+    LONGEST_CALENDAR_DAYS,
     Period,
     assess_period,
+    calendar,
     capital,
     evidence,
     factor_uses,
     impact_cells,
     impact_tiles,
     in_words,
+    midnight,
     naive,
     plural,
     project_filter,
@@ -30,18 +35,18 @@ from joulebook.reports.views.common import (
 )
 from joulebook.reports.views.summary import as_day, nothing_found, summary, totals
 
-LONGEST_CALENDAR_DAYS = 800
 MOST_BARS = 8
 
 
 def overview(ledger: Ledger, period: Period, project: str | None = None) -> View:
-    """Energy, carbon, water and electricity cost of a period, by day and by project."""
+    """Energy, carbon, water and electricity cost of a period, by day and by project; what calls of model APIs cost."""
     assess = assess_period(ledger, period)
     found = totals(assess, period, None, project)
     counts = _counts(ledger, period, project)
     title = View("overview", "Overview", subtitle=f"{capital(period.label)} · location-based")
+    calls = api_section(ledger, in_period(period, project), MOST_BARS)
     if not found:
-        return replace(title, sentence=_unmeasured(counts), empty=nothing_found(period, project))
+        return replace(title, sentence=_unmeasured(counts), parts=calls, empty=nothing_found(period, project))
     total = found[0]
     shares = _rests_on(assess, period, project)
     caption = ", ".join(shares) if len(shares) > 1 else ""
@@ -49,7 +54,7 @@ def overview(ledger: Ledger, period: Period, project: str | None = None) -> View
         title,
         sentence=_sentence(total, shares, _against_before(assess, period, project, total), counts),
         tiles=impact_tiles(impact_cells(total), {"energy_j": caption}),
-        parts=(by_day(ledger, period, project), by_project(ledger, period, project)),
+        parts=(by_day(ledger, period, project), by_project(ledger, period, project), *calls),
         notes=standing_notes(assess, found),
         factors=factor_uses(assess, found),
     )
@@ -114,29 +119,20 @@ def by_day(ledger: Ledger, period: Period, project: str | None = None) -> View:
     if not view.rows:
         return replace(view, width="two-thirds")
     carbon = {as_day(row["day"]): row["carbon_g"] for row in view.rows}
-    calendar = _calendar(list(carbon), period)
-    cells = [carbon.get(when) for when in calendar]
+    days = calendar(list(carbon), period)
+    cells = [carbon.get(when) for when in days]
     series = Series(
         "Best estimate",
-        tuple(calendar),
+        tuple(days),
         tuple(cell.mid if cell else None for cell in cells),
         tuple(cell.low if cell else None for cell in cells),
         tuple(cell.high if cell else None for cell in cells),
     )
     highest = max(view.rows, key=lambda row: row["carbon_g"].mid or 0)
     alt = f"Carbon per day, highest on {day(as_day(highest['day']))} with {mid_of(highest['carbon_g'])}."
-    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    figure = Figure("days", "Carbon per day", "g", (series,), alt, today if calendar[-1] >= today else None)
+    today = midnight(datetime.now(UTC))
+    figure = Figure("days", "Carbon per day", "g", (series,), alt, today if days[-1] >= today else None)
     return replace(view, title="Carbon per day", sentence="", figure=figure, notes=(), factors=(), width="two-thirds")
-
-
-def _calendar(days: Sequence[datetime], period: Period) -> list[datetime]:
-    """Every day of the period from its first day with data, or only the days with data when that is too long."""
-    begin = [] if period.start == ALL_TIME else [period.start.replace(hour=0, minute=0, second=0, microsecond=0)]
-    first = min([*days, *begin])
-    last = max(days)
-    length = (last - first).days + 1
-    return [first + timedelta(days=n) for n in range(length)] if length <= LONGEST_CALENDAR_DAYS else list(days)
 
 
 def _sum(cells: Sequence[Estimate]) -> Estimate:

@@ -1,4 +1,4 @@
-"""What a report on a period holds: the overview, and every run."""
+"""What a report on a period holds: the overview, calls of model APIs, and every run."""
 
 from __future__ import annotations
 
@@ -6,25 +6,36 @@ from dataclasses import replace
 
 from joulebook.accounting.ledger import Ledger
 from joulebook.reports.view import View
+from joulebook.reports.views.api_usage import api_page
 from joulebook.reports.views.common import Period
 from joulebook.reports.views.overview import overview
 from joulebook.reports.views.runs import runs
 from joulebook.reports.views.summary import summary
 
 MOST_RUNS = 500
+LONG = ("calls_by_model_project_day", "newest_calls")
 
 
 def report(ledger: Ledger, period: Period, project: str | None = None) -> View:
-    """A period for paper: the overview, sums by name and host, and the newest runs."""
+    """A period for paper: the overview, sums by name and host, calls of model APIs, and the newest runs."""
     whole = overview(ledger, period, project)
-    title = "Energy and carbon of AI work"
-    if not whole.parts:
-        return replace(whole, key="report", title=title)
+    whole = replace(whole, key="report", title="Energy and carbon of AI work")
+    shown = tuple(part for part in whole.parts if part.key != "calls")
+    calls = () if shown == whole.parts else (_calls(ledger, period, project),)
+    if not whole.tiles:
+        return replace(whole, parts=calls)
     tables = (summary(ledger, period, "name", project), summary(ledger, period, "host", project))
     listed = runs(ledger, period, project, MOST_RUNS)
     parts = (
-        *whole.parts,
+        *shown,
         *(replace(table, sentence="", notes=(), factors=()) for table in tables),
+        *calls,
         replace(listed, notes=(), factors=()),
     )
-    return replace(whole, key="report", title=title, parts=parts)
+    return replace(whole, parts=parts)
+
+
+def _calls(ledger: Ledger, period: Period, project: str | None) -> View:
+    """The page of calls without its long tables."""
+    page = api_page(ledger, period, project)
+    return replace(page, subtitle="", parts=tuple(part for part in page.parts if part.key not in LONG))

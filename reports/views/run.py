@@ -23,9 +23,10 @@ from joulebook.accounting.factors import MATCHES
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.ledger.nodes import parts as node_parts
 from joulebook.accounting.records import METHODS
-from joulebook.accounting.spans import span_energies
+from joulebook.accounting.spans import READ_SQL, span_energies
 from joulebook.reports.format import amount, duration, mid_of, scale_for
 from joulebook.reports.view import Column, Figure, Series, View
+from joulebook.reports.views.api_usage import calls_of_run
 from joulebook.reports.views.common import (
     assess_period,
     aware,
@@ -40,6 +41,7 @@ from joulebook.reports.views.common import (
 from joulebook.reports.views.devices import devices
 from joulebook.reports.views.flops import Spent, flops
 from joulebook.reports.views.runs import RUNS_SQL, gaps_of, run_row
+from joulebook.reports.views.served import served
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -87,9 +89,11 @@ def run(ledger: Ledger, run_id: str) -> View:
     parts = (
         _power(assess, facts, used),
         _spans(assess, shown, used),
+        *served(assess, run_id, used, _method(facts)),
         _impacts(assess, facts, cells),
         device_view,
         flops(ledger, run_id, assess.site, device_view.rows, _spent(facts, cells["energy_j"])),
+        *calls_of_run(ledger, run_id),
         _usage(ledger, run_id),
         _quality(ledger, run_id),
         _notes(ledger, run_id),
@@ -114,6 +118,11 @@ def _spent(facts: Mapping[str, Any], it_energy_j: Estimate) -> Spent:
     if facts["device_energy_j_mid"] is None:
         return Spent(facts["duration_s"], it_energy_j)
     return Spent(facts["duration_s"], _device_energy(facts))
+
+
+def _method(facts: Mapping[str, Any]) -> str:
+    """How its energy is known."""
+    return "unknown" if facts["method_rank"] is None else METHODS[facts["method_rank"]]
 
 
 def _device_energy(facts: Mapping[str, Any]) -> Estimate:
@@ -144,32 +153,6 @@ def _sentence(row: Mapping[str, Any], shares: Sequence[str]) -> str:
 
 # Power ------------------------------------------------------------------------------------------------------------
 
-# What is known of the run between two readings: counters of its process, and its part of the devices of its node.
-_READ_SQL = """
-    select e.*, (from_ns - start_mono_ns) / 1e9 as from_s, (to_ns - start_mono_ns) / 1e9 as at_s
-    from (
-        select s.span_id, s.start_mono_ns, r.read_at_utc as at_utc, lag(r.mono_ns) over w as from_ns,
-               r.mono_ns as to_ns, r.sensor, n.unit, n.boundary, n.method, r.shared - lag(r.shared) over w as amount,
-               0 as idle_reservation, 0 as idle_equal, null as node_low, null as node_mid, null as node_high,
-               null as share_by
-        from work s
-        join reading r on r.process_id = s.process_id and r.mono_ns >= s.start_mono_ns
-                      and r.mono_ns <= coalesce(s.end_mono_ns, r.mono_ns)
-                      and (r.span_id is null or r.span_id = s.span_id or not exists (select 1 from node_part))
-        join counted n on n.process_id = r.process_id and n.sensor = r.sensor
-        where s.span_id = $run::uuid and (n.unit = 'J' or s.span_id not in (select run_id from cpu_seen))
-        window w as (partition by r.sensor order by r.mono_ns)
-        union all
-        select s.span_id, s.start_mono_ns, min(p.at_utc), min(p.from_ns), r.mono_ns, p.sensor, p.unit, p.boundary,
-               p.method, sum(p.active), sum(p.idle_reservation), sum(p.idle_equal), sum(p.node_low), sum(p.node_mid),
-               sum(p.node_high), p.share_by
-        from node_part p join work s on s.span_id::varchar = p.window_id
-        asof join (select distinct process_id, mono_ns from reading
-                   where sensor = 'cpu-time' and (span_id is null or span_id = $run::uuid)) r
-          on r.process_id = s.process_id and p.to_ns <= r.mono_ns
-        where p.counted and p.seconds > 0 and s.span_id = $run::uuid group by all
-    ) e where from_ns is not null
-"""
 _POWER_SQL = """
     with bucket as (
         select sensor, unit, boundary, method, share_by, min(at_utc) as at_utc, sum(amount) as amount,
@@ -190,14 +173,14 @@ def _power(assess: Assessor, facts: Mapping[str, Any], used: pa.Table) -> View:
     shortest = min(0.1, (facts["duration_s"] or 0) / 20)
     sql = _POWER_SQL.format(
         points=MOST_POINTS,
-        read=_READ_SQL.replace("$run", f"'{facts['run_id']}'"),
+        read=READ_SQL.replace("$run", f"'{facts['run_id']}'"),
         shortest=f"{shortest:.6f}",
         amounts=with_amounts("bucket", assess.site.idle_energy),
         **ends,
     )
     found = assess.ledger.rows(sql, (), {"in_force": in_force_table(assess.pieces), "node_part": used})
     columns = (Column("at_s", "Since start", "duration", "s"), Column("power_w", "Power", "estimate", "W"))
-    method = METHODS[facts["method_rank"]] if facts["method_rank"] is not None else "unknown"
+    method = _method(facts)
     rows = tuple(
         {"at_s": row["at_s"], "power_w": Estimate(row["low"], row["mid"], row["high"], "W", method)} for row in found
     )
