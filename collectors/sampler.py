@@ -381,18 +381,10 @@ class Recorder:
             is_stirred = self._sleep(readings_s if may_rest else min(due_s, sync_s)) and not self._closed.is_set()
             now_s = time.monotonic()
             if now_s >= due_s:
-<<<<<<< HEAD
                 if not self._sensors_tick():
                     attempt("sampler", None, self._tick, due_s, None)
                 due_s = next_s(start_s, self._interval_s)
             if is_stirred or now_s >= sync_s:
-=======
-                self._note_lateness(now_s - expected_s)
-                attempt("sampler", None, self.tick)
-                expected_s = due_s + interval_s
-                due_s = next_s(start_s, interval_s)
-            if now_s >= sync_s:
->>>>>>> 5b7c693bcdb3b2448be4a941b139bd19f80d1e51
                 with_readings = now_s >= readings_s or not self.tops
                 attempt("journal", None, self.journal.sync, with_readings)
                 self._synced_s, sync_s = now_s, next_s(start_s, SYNC_S)
