@@ -53,8 +53,42 @@ FORMAT_VERSION = 3
 MAX_BYTES = 64_000_000
 MAX_AGE_S = 3600.0
 RETRY_NS = 1_000_000_000
+NUMBERS = (int, float)
 
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+def _encoder() -> Callable[[dict[str, Any]], str]:
+    """What `JSONEncoder.encode` does, but that it makes the encoder in C anew for every line."""
+    encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return encoder.encode
+    quoted = json.encoder.encode_basestring_ascii
+    encode = make(None, encoder.default, quoted, None, ":", ",", False, False, False)
+    return lambda record: "".join(encode(record, 0))
+
+
+_encode = _encoder()
+_heads: dict[str, str] = {}  # sensor -> how its counters begin
+
+
+def _reading(record: dict[str, Any]) -> str:
+    """What `_encode` makes of a reading, whose counters look alike every second, at less cost."""
+    begin = _encode({name: value for name, value in record.items() if name != "counters"})
+    return f'{begin[:-1]},"counters":[{",".join(map(_counter, record["counters"]))}]}}'
+
+
+def _counter(counter: dict[str, Any]) -> str:
+    """A sensor with one or two numbers; any other counter `_encode` does."""
+    value: Any = counter.get("value")
+    shared: Any = counter.get("shared", 0)
+    is_finite: bool = type(value) in NUMBERS and type(shared) in NUMBERS and value - value == 0 == shared - shared
+    if not is_finite or len(counter) != 2 + ("shared" in counter):
+        return _encode(counter)
+    sensor = counter["sensor"]
+    head = _heads.get(sensor) or _heads.setdefault(sensor, _encode({"sensor": sensor})[:-1])
+    return f'{head},"value":{value!r},"shared":{shared!r}}}' if "shared" in counter else f'{head},"value":{value!r}}}'
+
+
 _fdatasync = getattr(os, "fdatasync", os.fsync)
 
 
@@ -155,7 +189,7 @@ class _File:
         """Writes one line. Raises OSError when it is not on file, whole."""
         at_ns, mono_ns = time.time_ns(), time.monotonic_ns()
         record = {"event": event, "seq": self.seq, "at_ns": at_ns, "mono_ns": mono_ns, **fields}
-        line = _encode(record)
+        line = _reading(record) if event == "reading" and "counters" in record else _encode(record)
         if "\\ud" in line:
             line = _encode(_whole(record))
         data = line.encode("ascii") + b"\n"
@@ -207,6 +241,12 @@ class Journal:
     def declare(self, sensor: dict[str, Any]) -> None:
         """Says what a counter is, now and at the head of every file to come."""
         self.turn.run(self._declare, sensor)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether more than readings waits to be synced."""
+        file = self._file
+        return bool(self._sealed) or (file is not None and file.said_size > file.synced_size)
 
     def sync(self, with_readings: bool = True) -> None:
         """Makes what was written durable, unless it is readings alone and those may wait. Raises OSError.

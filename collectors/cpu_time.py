@@ -119,7 +119,7 @@ class CpuTime:
         for _ in range(3):  # again if a child was waited for meanwhile: its time would be in neither term
             reaped_s = _reaped_s()
             sum_s = self._own_s() + reaped_s + self._live_s()
-            if reaped_s == _reaped_s():
+            if not self._live or reaped_s == _reaped_s():
                 break
         return sum_s
 
@@ -138,6 +138,8 @@ class CpuTime:
             self._dip_s = None
 
     def _live_s(self) -> float:
+        if not self._live:
+            return 0.0
         found = ((_times(pid), started) for pid, started in self._live.items())
         return sum(times[0] for times, started in found if times is not None and times[1] == started)
 

@@ -2,7 +2,7 @@
 
     inventory ─> every kind of sensor is asked once ─> covered: no joule twice
     serve     ─> an edge of a span: every sensor                                ─┐
-                 a tick of the recorder: those that this process has leases of  ─┼─> a batch, in one line of the journal
+                 a tick: those that this process has leases of                  ─┼─> a batch, in one line of the journal
                  a beat of a gauge: it, if this process has its lease           ─┘
 
 All of it happens on a thread of its own, because a driver may take its time or never answer. Who asks waits for a
@@ -31,7 +31,7 @@ from typing import Any, NamedTuple
 from joulebook.accounting.records import Meter, Reading
 from joulebook.collectors import cgroup
 from joulebook.collectors.lease import Leases
-from joulebook.collectors.sampler import attempt, checked, missing
+from joulebook.collectors.sampler import attempt, checked, missing, next_s
 from joulebook.collectors.sensors import NodeMeter, Sample, Sensor, Where
 
 CPU_ENERGY = ("powercap", "perf", "hwmon")
@@ -64,8 +64,7 @@ NOTHING = Batch(0, [], [])
 class Request:
     """Somebody waits for the sensors; `is_late`: no longer."""
 
-    def __init__(self, is_tick: bool) -> None:
-        self.is_tick = is_tick
+    def __init__(self) -> None:
         self.batch: Batch | None = None
         self.is_late = False
         self.answered = Lock()
@@ -101,22 +100,27 @@ class NodeSensors:
         self._meters = [one.meter for one in found]
         self._watched = [_watched(one, interval_s) for one in found]
         self._gauges = [one for one in self._watched if one.interval_s is not None]
+        self._interval_s = interval_s
+        self._began_s = 0.0
+        self._tick_s = math.inf  # the next tick
         if use is not None:
             self._watched.append(Watched(f"meter {use.name}", lambda _: list(map(checked, use.read())), USE_REST_S))
+        self._counters = [one for one in self._watched if one.interval_s is None]
+        self._ticking: list[tuple[Watched, tuple[str, ...]]] | None = None  # all counters, once they are held
         self._leases = leases
         self._asked: SimpleQueue[Request | None] = SimpleQueue()  # a signal handler may put into it at any moment
         self._unanswered: Request | None = None
         self._failing: dict[str, tuple[str, float]] = {}  # sensor -> what was told of it, and when
         self._number = 0
 
-    def ask(self, wait_s: float, is_tick: bool = False) -> Batch | None:
+    def ask(self, wait_s: float) -> Batch | None:
         """What the sensors show now; None if they do not answer in time. As long as they hang nobody waits again."""
         now_s = time.monotonic()
-        if not is_tick and not any(one.is_rested(now_s) for one in self._watched):
+        if not any(one.is_rested(now_s) for one in self._watched):
             return NOTHING
         if self._hangs():
             return None
-        request = Request(is_tick)
+        request = Request()
         self._asked.put(request)
         if not request.answered.acquire(timeout=wait_s):
             request.is_late, self._unanswered = True, request
@@ -131,21 +135,31 @@ class NodeSensors:
         """Lets go of the leases, also of those of a thread that hangs."""
         self._leases.close()
 
-    def serve(self, is_open: Callable[[], bool], is_closed: Callable[[], bool], keep: Callable[[Batch], None]) -> None:
-        """The thread: answers who asks, reads gauges while a run is open, and holds no lease while there is none."""
+    def serve(
+        self,
+        is_open: Callable[[], bool],
+        is_closed: Callable[[], bool],
+        keep: Callable[[Batch], None],
+        tick: Callable[[float], bool],
+    ) -> None:
+        """The thread: answers who asks, ticks and reads gauges while a run is open, and holds no lease while none is.
+
+        `tick(due_s)` is the recorder's; it says whether another has to come.
+        """
         was_open = False
         if is_open():
             keep(attempt("sensors", None, self.edge) or NOTHING)  # at once: what a short run used is counted from here
+        self._begin_ticks()
         while not is_closed():
             if is_open() != was_open:
                 was_open = not was_open
                 self._begin() if was_open else self._rest()
+            self._do_what_is_due(keep, tick)
             try:
-                request = self._asked.get(timeout=self._until_beat_s())
+                request = self._asked.get(timeout=self._until_due_s())
             except Empty:
-                keep(attempt("sensors", None, self.beat) or NOTHING)
-            else:
-                self._answer(request, keep)
+                continue
+            self._answer(request, keep)
         self._leases.close()
         for meter in self._meters:
             attempt(f"sensor {meter.name}", None, meter.close)
@@ -164,7 +178,12 @@ class NodeSensors:
         """Those sensors that this process holds the leases of; a gauge only begins to beat."""
         if self._gauges:
             self._begin()
-        return self._batch(self._held(one for one in self._watched if one.interval_s is None))
+        if self._ticking is None:
+            held = self._held(self._counters)
+            if [names for _, names in held] != [one.names for one in self._counters]:
+                return self._batch(held)
+            self._ticking = held  # until they are let go
+        return self._batch(self._ticking)
 
     def beat(self) -> Batch:
         """The gauges that are due."""
@@ -176,10 +195,11 @@ class NodeSensors:
 
     def _held(self, watched: Iterable[Watched]) -> list[tuple[Watched, tuple[str, ...]]]:
         """Each with those of its sensors that this process holds, or that need no lease."""
-        held = [(one, self._leases.held(one.names)) for one in watched]
-        if self._leases.problem is not None:
-            missing(self._leases.problem)
-        return [(one, names) for one, names in held if names or not one.names]
+        leases = self._leases
+        held = [(one, names) for one in watched if (names := leases.held(one.names)) or not one.names]
+        if leases.problem is not None:
+            missing(leases.problem)
+        return held
 
     def _hangs(self) -> bool:
         return self._unanswered is not None and self._unanswered.batch is None
@@ -192,20 +212,37 @@ class NodeSensors:
 
     def _rest(self) -> None:
         self._leases.release()
+        self._ticking = None
         for one in self._gauges:
             one.due_s = math.inf
 
-    def _until_beat_s(self) -> float | None:
-        due_s = min((one.due_s for one in self._gauges), default=math.inf)
+    def _begin_ticks(self) -> None:
+        if self._tick_s == math.inf:
+            self._began_s = time.monotonic()
+            self._tick_s = self._began_s + self._interval_s
+
+    def _until_due_s(self) -> float | None:
+        due_s = self._tick_s
+        for one in self._gauges:
+            due_s = min(due_s, one.due_s)
         return None if due_s == math.inf else max(0.0, due_s - time.monotonic())
 
+    def _do_what_is_due(self, keep: Callable[[Batch], None], tick: Callable[[float], bool]) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._tick_s:
+            goes_on = tick(self._tick_s)
+            self._tick_s = next_s(self._began_s, self._interval_s) if goes_on else math.inf
+        if self._gauges and min(one.due_s for one in self._gauges) <= now_s:
+            keep(attempt("sensors", None, self.beat) or NOTHING)
+
     def _answer(self, request: Request | None, keep: Callable[[Batch], None]) -> None:
-        if request is not None:
-            read = self.tick if request.is_tick else self.edge
-            batch = request.batch = attempt("sensors", None, read) or NOTHING
-            request.answered.release()
-            if request.is_late:
-                keep(batch)
+        if request is None:  # a run has begun or ended: the tick after the last one sees to what it left
+            self._begin_ticks()
+            return
+        batch = request.batch = attempt("sensors", None, self.edge) or NOTHING
+        request.answered.release()
+        if request.is_late:
+            keep(batch)
 
     def _batch(self, wanted: Iterable[tuple[Watched, Sequence[str]]]) -> Batch:
         self._number += 1

@@ -12,6 +12,10 @@ What takes long, and what may hang, has a second thread: it looks for the meters
 group `joulebook.meters`), for the sensors of this node, and reads those (`node.py`). It ends where there are none. The
 edge of a span waits for it no longer than EDGE_WAIT_S.
 
+Where there are sensors it is that second thread which ticks: to wake up another thread every second costs a tenth of
+all that a tick costs. The first then sleeps until there is something to sync, or READINGS_SYNC_S have passed. If it
+sees by then that ticks have failed to come, because a driver does not answer, it ticks itself, without the sensors.
+
 What a counter counted while k roots were open belongs to each of them by 1/k. `shared` adds that up, so that a span's
 amount is `shared` at its end less `shared` at its start, and roots that overlap in one process never count twice.
 
@@ -47,10 +51,10 @@ PARENT = "JOULEBOOK_PARENT"
 METER_GROUP = "joulebook.meters"
 BUILT_IN_METERS = ("cpu-time", "replay")
 SYNC_S = 1.0
-READINGS_SYNC_S = 5.0
+READINGS_SYNC_S = 10.0
 THREAD_NAME = "joulebook"
 SENSOR_THREAD_NAME = "joulebook-sensors"
-EDGE_WAIT_S, TICK_WAIT_S = 0.05, 0.5  # for the node's sensors
+EDGE_WAIT_S, TICK_WAIT_S = 0.05, 0.5  # for the node's sensors; for a tick of theirs
 FORK_WAIT_S = 5.0  # for an import on our thread
 MAX_TEXT = 500  # characters of an error or a reason
 MAX_CAUSES = 1000  # after so many different causes they are forgotten and told again
@@ -182,8 +186,12 @@ class Recorder:
         self._warned = False
         self._awake = threading.Event()
         self._closed = threading.Event()
-        self._ending = threading.Lock()  # held until it is closed
-        self._ending.acquire()
+        self._interval_s = settings.interval_s or 1.0
+        self._expected_s = 0.0  # when the next tick is to come, whoever ticks
+        self._trusted_s = 0.0  # how long the sensors' thread is waited for
+        self._synced_s = 0.0
+        self._stirred = threading.Lock()  # free when the thread is to look at once
+        self._stirred.acquire()
         self._threads: list[threading.Thread] = []
 
     def start(self, span: Recorded, fields: dict[str, Any]) -> None:
@@ -196,10 +204,9 @@ class Recorder:
 
     def close(self) -> None:
         """Ends the threads and seals the journal."""
-        if not self._closed.is_set():
-            self._closed.set()
-            self._awake.set()
-            self._ending.release()
+        self._closed.set()
+        self._awake.set()
+        self._stir()
         node = self._node
         if node is not None:
             node.wake()
@@ -209,15 +216,14 @@ class Recorder:
             node.close()
         self.journal.close()
 
-    def _node_now(self, run_id: str | None, is_tick: bool = False) -> Batch | None:
+    def _node_now(self, run_id: str | None) -> Batch | None:
         """What the node's sensors show, where there are any and they answer."""
         node = self._node
         if node is None or threading.current_thread().name == SENSOR_THREAD_NAME:  # where a finaliser may end a span
             return None
-        wait_s = TICK_WAIT_S if is_tick else EDGE_WAIT_S
-        batch = attempt("sensors", run_id, node.ask, wait_s, is_tick)
+        batch = attempt("sensors", run_id, node.ask, EDGE_WAIT_S)
         if batch is None:
-            missing(f"the sensors of the node did not answer within {wait_s} s", run_id)
+            missing(f"the sensors of the node did not answer within {EDGE_WAIT_S} s", run_id)
         return batch
 
     def _start(self, span: Recorded, fields: dict[str, Any], batch: Batch | None) -> None:
@@ -252,8 +258,22 @@ class Recorder:
 
     def tick(self) -> None:
         """Reads every counter, as it is done once a second while a span is open, now."""
-        batch = self._node_now(None, is_tick=True) if self.tops else None
+        self._turn.run(self._take, self._node_now(None) if self.tops else None)
+
+    def _tick(self, due_s: float, node: NodeSensors | None) -> None:
+        self._note_lateness(time.monotonic() - self._expected_s)
+        self._expected_s = due_s + self._interval_s
+        batch = attempt("sensors", None, node.tick) if node is not None and self.tops else None
         self._turn.run(self._take, batch)
+
+    def _tick_with_sensors(self, due_s: float) -> bool:
+        """A tick on their thread. Whether another has to come: for a run, or for what is to be synced."""
+        self._trusted_s = due_s + self._interval_s + TICK_WAIT_S
+        attempt("sampler", None, self._tick, due_s, self._node)
+        may_sync = time.monotonic() - self._synced_s >= SYNC_S - self._interval_s  # at the next tick it would be late
+        if may_sync and (self.journal.has_news or not self.tops):
+            self._stir()
+        return bool(self.tops) or not may_sync
 
     def _take(self, batch: Batch | None) -> None:
         self._silent.clear()
@@ -279,12 +299,15 @@ class Recorder:
         """A batch of the node's sensors, as the journal has it: no value after a newer one."""
         if batch is None:
             return []
-        newest, number = self._newest, batch.number
-        entries = [entry for entry in batch.entries if newest.get(entry["sensor"], 0) < number]
-        readings = [reading for reading in batch.readings if newest.get(reading.sensor, 0) < number]
-        newest.update({entry["sensor"]: number for entry in entries})
-        newest.update({reading.sensor: number for reading in readings})
-        return entries + [self._counted(reading) for reading in readings]
+        number, is_newest = batch.number, self._is_newest
+        entries = [entry for entry in batch.entries if is_newest(entry["sensor"], number)]
+        return entries + [self._counted(one) for one in batch.readings if is_newest(one.sensor, number)]
+
+    def _is_newest(self, sensor: str, number: int) -> bool:
+        if self._newest.get(sensor, 0) >= number:
+            return False
+        self._newest[sensor] = number
+        return True
 
     def _keep(self, batch: Batch) -> None:
         """Writes what the sensors' thread read of its own accord."""
@@ -348,32 +371,46 @@ class Recorder:
             self._watch()
 
     def _watch(self) -> None:
-        """Ticks and syncs, until no span is open and everything is durable: a second later at the most."""
-        interval_s = self.settings.interval_s or 1.0
-        start_s = time.monotonic()
-        due_s = expected_s = start_s + interval_s
+        """Syncs, and ticks if nobody else does, until no span is open and everything is durable."""
+        start_s = self._synced_s = time.monotonic()
+        due_s = self._expected_s = start_s + self._interval_s
+        self._trusted_s = due_s + TICK_WAIT_S
         sync_s, readings_s = start_s + SYNC_S, start_s + READINGS_SYNC_S
-        while not self._sleep(min(due_s, sync_s)):
+        while not self._closed.is_set():
+            may_rest = self._sensors_tick() and self._interval_s <= SYNC_S
+            is_stirred = self._sleep(readings_s if may_rest else min(due_s, sync_s)) and not self._closed.is_set()
             now_s = time.monotonic()
             if now_s >= due_s:
-                self._note_lateness(now_s - expected_s)
-                attempt("sampler", None, self.tick)
-                expected_s = due_s + interval_s
-                due_s = next_s(start_s, interval_s)
-            if now_s >= sync_s:
+                if not self._sensors_tick():
+                    attempt("sampler", None, self._tick, due_s, None)
+                due_s = next_s(start_s, self._interval_s)
+            if is_stirred or now_s >= sync_s:
                 with_readings = now_s >= readings_s or not self.tops
                 attempt("journal", None, self.journal.sync, with_readings)
-                sync_s = next_s(start_s, SYNC_S)
+                self._synced_s, sync_s = now_s, next_s(start_s, SYNC_S)
                 readings_s = next_s(start_s, READINGS_SYNC_S) if with_readings else readings_s
                 if not self.tops:
                     return
 
+    def _sensors_tick(self) -> bool:
+        """Whether their thread ticks, or has been waited for in vain."""
+        if self._node is None:
+            return False
+        if time.monotonic() < self._trusted_s or not self.tops:
+            return True
+        missing("the sensors of the node do not answer: ticks go on without them")
+        return False
+
     def _sleep(self, until_s: float) -> bool:
-        """Whether the recorder was closed meanwhile. A bare lock wakes up at less cost than an event."""
-        return self._ending.acquire(timeout=max(0.0, until_s - time.monotonic()))
+        """Whether somebody stirred the thread. A bare lock wakes up at less cost than an event."""
+        return self._stirred.acquire(timeout=max(0.0, until_s - time.monotonic()))
+
+    def _stir(self) -> None:
+        with contextlib.suppress(RuntimeError):  # somebody else just has
+            self._stirred.release()
 
     def _note_lateness(self, late_s: float) -> None:
-        if late_s > 2 * (self.settings.interval_s or 1.0) and self.tops:
+        if late_s > 2 * self._interval_s and self.tops:
             to_ns = time.time_ns()
             from_ns = to_ns - int(late_s * 1e9)
             self.journal.write("gap", {"reason": "sampler late", "from_ns": from_ns, "to_ns": to_ns})
@@ -388,7 +425,12 @@ class Recorder:
             node = attempt("sensors", None, _node_sensors, self.settings)
         if node is not None:
             self._turn.run(self._declare, node)
-            node.serve(lambda: bool(self.tops), self._closed.is_set, lambda batch: self._turn.run(self._keep, batch))
+            node.serve(
+                is_open=lambda: bool(self.tops),
+                is_closed=self._closed.is_set,
+                keep=lambda batch: self._turn.run(self._keep, batch),
+                tick=self._tick_with_sensors,
+            )
 
     def _adopt(self, found: list[Meter]) -> None:
         self._meters = [*(self._meters or ()), *found]

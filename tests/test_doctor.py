@@ -254,13 +254,6 @@ def test_a_library_that_is_missing(told, machine):
     assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility" in nvml.fix
 
 
-def test_a_package_that_is_missing(told, machine, monkeypatch):
-    driver_in(machine)
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    nvml = of(told(), "NVML")
-    assert (nvml.state, nvml.fix) == ("fail", "pip install 'joulebook[gpu]'")
-
-
 def test_a_selection_that_matches_nothing(told, gpus, monkeypatch):
     gpus(Gpu())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-ffffffff")

@@ -13,6 +13,8 @@ import threading
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from recording import events, events_in, of
 
 from joulebook.accounting import journal as journal_module
@@ -356,3 +358,26 @@ def test_a_quality_may_be_negative_but_is_a_number():
     assert quality("log-likelihood", -3) == {"kind": "log-likelihood", "amount": -3.0}
     with pytest.raises(InputError, match="the value is not finite"):
         quality("loss", math.nan)
+
+
+NUMBERS = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.booleans())
+COUNTERS = st.one_of(
+    st.fixed_dictionaries({"sensor": st.text(), "value": NUMBERS}, optional={"shared": NUMBERS}),
+    st.fixed_dictionaries({"sensor": st.text(), "status": st.text()}),
+    st.dictionaries(st.text(), NUMBERS).map(lambda others: {"sensor": "a", "value": 1.5, **others}),
+)
+
+
+@given(st.integers(), st.lists(COUNTERS))
+def test_a_reading_is_written_as_json_would_write_it(number, counters):
+    record = {"event": "reading", "seq": number, "open": 1, "counters": counters}
+    written = journal_module._reading(record)
+    assert json.dumps(json.loads(written), sort_keys=True) == json.dumps(record, sort_keys=True)
+    assert len(written) == len(json.dumps(record, separators=(",", ":")))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_reading_that_is_no_number_is_refused_as_elsewhere(value):
+    for counter in ({"sensor": "a", "value": value}, {"sensor": "a", "value": 1.0, "shared": value}):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            journal_module._reading({"event": "reading", "counters": [counter]})

@@ -28,6 +28,7 @@ from recording import (
 from twin.powercap import INTEL_SERVER, Fault, feeding
 
 from joulebook import configure, track
+from joulebook.accounting import journal as journal_module
 from joulebook.accounting.home import journal_dir
 from joulebook.accounting.records import Reading
 from joulebook.collectors import node, sampler
@@ -413,16 +414,52 @@ def test_a_sensor_that_hangs_holds_nobody_up(home, monkeypatch):
 
 
 def test_meters_are_read_and_the_journal_is_synced_while_a_sensor_hangs(home, monkeypatch):
+    monkeypatch.setattr(sampler, "READINGS_SYNC_S", 0.3)
+    monkeypatch.setattr(sampler, "SYNC_S", 0.1)
+    synced = []
+    monkeypatch.setattr(journal_module, "_fdatasync", synced.append)
     meter = Hanging(GPU)
     machine(monkeypatch, nvml=meter)
     configure(interval_s=0.05)
-    with track("run"):
+    with track("run") as run:
         first_reading(home)
         meter.free.clear()
         count = len(of(events(home), "reading"))
         wait_until(lambda: len(of(events(home), "reading")) > count + 5)
+        found = of(events(home), "reading")[count + 1 :]  # one more may have been on its way
+        assert [[counter["sensor"] for counter in event["counters"]] for event in found] == [["cpu-time"]] * len(found)
+        synced.clear()
+        run.note("a driver hangs")
+        wait_until(lambda: synced)
+        wait_until(lambda: not run._recorder.journal.has_news)
         meter.free.set()
-    assert [len(event["counters"]) for event in of(events(home), "reading")][-1] == 1
+        count = len(of(events(home), "reading"))
+        wait_until(
+            lambda: len([event for event in of(events(home), "reading")[count:] if len(event["counters"]) > 1]) > 5
+        )
+    reasons = {gap["reason"] for gap in of(events(home), "gap")} - {"sampler late"}
+    assert reasons == {"the sensors of the node do not answer: ticks go on without them"}
+
+
+def test_where_sensors_tick_what_a_job_says_is_synced_within_a_second_and_readings_later(home, monkeypatch):
+    monkeypatch.setattr(sampler, "SYNC_S", 0.2)
+    monkeypatch.setattr(sampler, "READINGS_SYNC_S", 3600.0)
+    synced = []
+    monkeypatch.setattr(journal_module, "_fdatasync", synced.append)
+    machine(monkeypatch, nvml=FakeNodeMeter(GPU))
+    configure(interval_s=0.05)
+    with track("run") as run:
+        journal = run._recorder.journal
+        first_reading(home)
+        wait_until(lambda: not journal.has_news)
+        count, begun = len(synced), len(of(events(home), "reading"))
+        wait_until(lambda: len(of(events(home), "reading")) > begun + 10)
+        assert len(synced) == count
+        run.note("done")
+        wait_until(lambda: len(synced) == count + 1)
+        wait_until(lambda: not journal.has_news)
+    wait_until(lambda: len(synced) == count + 2)
+    wait_until(lambda: not journal.has_news)
 
 
 def test_a_process_ends_while_a_sensor_hangs(home, tmp_path):

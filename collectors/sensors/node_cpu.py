@@ -18,7 +18,6 @@ from joulebook.collectors.sensors.sysfs import GARBLED, errno_name
 
 SENSOR = "node-cpu"
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-USER, NICE, SYSTEM, IRQ, SOFTIRQ = 1, 2, 3, 6, 7
 FIRST_LINE = 256  # bytes: ten numbers of 20 digits and more
 
 
@@ -77,4 +76,5 @@ def _busy_s(stat: bytes) -> float:
     fields = stat.split(b"\n", 1)[0].split()
     if fields[0] != b"cpu":
         raise ValueError
-    return sum(int(fields[field]) for field in (USER, NICE, SYSTEM, IRQ, SOFTIRQ)) / TICKS_PER_S
+    user, nice, system, _idle, _iowait, irq, softirq = map(int, fields[1:8])
+    return (user + nice + system + irq + softirq) / TICKS_PER_S

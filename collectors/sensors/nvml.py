@@ -17,6 +17,8 @@ for three seconds while power is drawn gives no value and the status "stuck".
 **MIG.** Energy is the whole GPU's: there is no counter of a slice. `reserved` is the compute slices of the job's
 devices in those of the GPU; NVML knows no processes there.
 
+NVML is asked through `nvml_library`, our own few functions of nvidia-ml-py.
+
 JOULEBOOK_NVML_FIELDS=all writes every gauge beside the counter, to compare. None of them is counted.
 """
 
@@ -42,7 +44,7 @@ LATE_US = 200_000  # a sample of use may come so late: the driver's shortest per
 HOST_PIDS = "pid:[4026531836]"  # the kernel's number for the first process namespace: NVML counts in that one
 AMPERE, HOPPER, NEWEST = 7, 9, 13  # architectures; the last is Rubin, and we know of none beyond
 
-Read = Callable[[Any, Any], int]  # (pynvml, handle) -> the raw value
+Read = Callable[[Any, Any], int]  # (nvml_library, handle) -> the raw value
 
 
 class Gauge(NamedTuple):
@@ -192,7 +194,7 @@ class NvmlUse:
             return use  # an error: asked again from there
         entries = [entry for entry in entries if entry.timeStamp > use.seen_us and entry.smUtil <= 100]
         if not entries:
-            return use._replace(seen_us=_idle_until_us(use.seen_us), asked_s=self._read_s)
+            return Use(_idle_until_us(use.seen_us), self._read_s, use.ours_s, use.all_s)
         seen_us = max(entry.timeStamp for entry in entries)
         span_s = min((seen_us - use.seen_us) / 1e6, self._read_s - use.asked_s + 1.0)
         ours_s = use.ours_s + span_s * sum(entry.smUtil for entry in entries if entry.pid in pids) / 100
@@ -217,15 +219,7 @@ def _wall_us() -> int:
 
 
 def _entries(since_us: int) -> Callable[[Any, Any], list[Any]]:
-    def read(nvml: Any, handle: Any) -> list[Any]:
-        try:
-            return list(nvml.nvmlDeviceGetProcessUtilization(handle, since_us))
-        except nvml.NVMLError as error:
-            if error.value in (gpus_of.SUCCESS, gpus_of.NOT_FOUND):  # nobody was busy; to pynvml both are errors
-                return []
-            raise
-
-    return read
+    return lambda nvml, handle: nvml.nvmlDeviceGetProcessUtilization(handle, since_us)
 
 
 def _tells_use(nvml: Any, where: Where, gpu: Gpu) -> bool:
@@ -301,8 +295,6 @@ def diagnose(where: Where) -> list[Finding]:
     """What NVML is here, why it cannot be used if so, and what to expect of each GPU."""
     has_driver = (where.proc / "driver/nvidia/version").exists()
     nvml = gpus_of.package()
-    if nvml is None:
-        return [_without_package(has_driver)]
     error = gpus_of.initialise(nvml)
     if error != gpus_of.SUCCESS:
         return [_not_initialised(where, error, has_driver)]
@@ -313,13 +305,6 @@ def diagnose(where: Where) -> list[Finding]:
         return [*_of_node(nvml, found), *_of_selection(found, selection), *of_each]
     finally:
         asked(nvml.nvmlShutdown)
-
-
-def _without_package(has_driver: bool) -> Finding:
-    if not has_driver:
-        return Finding("NVML", "warn", "no NVIDIA driver here", "nothing to do on a machine without an NVIDIA GPU")
-    told = "an NVIDIA driver is here, but nvidia-ml-py is not installed"
-    return Finding("NVML", "fail", told, "pip install 'joulebook[gpu]'", "pynvml")
 
 
 def _not_initialised(where: Where, error: int, has_driver: bool) -> Finding:
@@ -345,7 +330,7 @@ def _not_initialised(where: Where, error: int, has_driver: bool) -> Finding:
             "NVML may not talk to the driver" + (f" (/dev/nvidiactl has mode {mode})" if mode else ""),
             "sudo chmod 666 /dev/nvidiactl /dev/nvidia[0-9]*, or join the group that owns them",
         ),
-        gpus_of.FUNCTION_NOT_FOUND: ("the NVIDIA driver is too old for nvidia-ml-py", "install driver 410 or newer"),
+        gpus_of.FUNCTION_NOT_FOUND: ("the NVIDIA driver is too old", "install driver 410 or newer"),
     }.get(error, (f"NVML cannot be initialised (error {error})", "see what nvidia-smi says"))
     return Finding("NVML", "fail", told, fix, library, mode)
 

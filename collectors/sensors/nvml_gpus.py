@@ -94,11 +94,10 @@ class Connection:
 
     def renew(self) -> None:
         """Initialises again if it must be and may be."""
-        now_s = time.monotonic()
         if self._pid != os.getpid():
             self._pid = os.getpid()  # what was inherited is not ours to shut down
             self._connect()
-        elif self._is_broken and now_s >= self._due_s:
+        elif self._is_broken and (now_s := time.monotonic()) >= self._due_s:
             self._due_s = now_s + self._wait_s
             self._wait_s = min(2 * self._wait_s, LONGEST_WAIT_S)
             self.close()
@@ -119,9 +118,11 @@ class Connection:
 
 
 def opened() -> Any | None:
-    """NVML, initialised; None where it cannot be. To import pynvml takes 25 ms: not where there is no library."""
-    nvml = package() if _has_library() else None
-    return nvml if nvml is not None and initialise(nvml) == SUCCESS else None
+    """NVML, initialised; None where it cannot be. To load ctypes is not free: not where there is no library."""
+    if not _has_library():
+        return None
+    nvml = package()
+    return nvml if initialise(nvml) == SUCCESS else None
 
 
 def _has_library() -> bool:
@@ -132,13 +133,11 @@ def _has_library() -> bool:
     return True
 
 
-def package() -> Any | None:
-    """The module of nvidia-ml-py, if it is installed."""
-    try:
-        import pynvml
-    except ImportError:
-        return None
-    return pynvml
+def package() -> Any:
+    """Our own few functions of nvidia-ml-py."""
+    from joulebook.collectors.sensors import nvml_library  # with ctypes: only where there is NVML
+
+    return nvml_library
 
 
 def initialise(nvml: Any) -> int:
@@ -152,18 +151,15 @@ def initialise(nvml: Any) -> int:
 
 def asked(question: Callable[..., Any], *about: Any) -> Any:
     """The answer; None if NVML gives an error."""
-    import pynvml
-
     try:
         return question(*about)
-    except pynvml.NVMLError:
+    except package().NVMLError:
         return None
 
 
 def status(error: Any) -> str:
     """The name of an error, as short as it is: "GpuIsLost", "NotSupported"."""
-    name = type(error).__name__.removeprefix("NVMLError_")
-    return f"error {error.value}" if name == "NVMLError" else name
+    return error.name
 
 
 def gpus(nvml: Any) -> list[Gpu]:

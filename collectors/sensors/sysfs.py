@@ -1,14 +1,14 @@
 """Small files of the kernel: a line of text, a number, and numbers that are read again and again.
 
 `FileMeter` is a meter whose sensors are one file each. `NumberFile` keeps its file open and reads it with one `pread`,
-so that a job which gives up its privileges goes on reading. A file that went away and came back is another file (its
-inode says so) and is opened anew. What cannot be read is None with the name of the errno; a read that is empty, torn or
-refused is tried once more before that.
+so that a job which gives up its privileges goes on reading. A file that went away and came back is another file and is
+opened anew: the kernel's own fail to be read then; a plain one (a copy, a mount) shows its last number for ever, so one
+that shows the same number twice is looked at. What cannot be read is None with the name of the errno; a read that is
+empty, torn or refused is tried once more before that.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -19,6 +19,7 @@ from joulebook.collectors.sensors import Sample, Sensor, Where
 
 DENIED = ("EACCES", "EPERM")
 MAX_BYTES = 4096
+NUMBER_BYTES = 64
 GARBLED = "garbled"  # the status where a file holds no number
 
 
@@ -36,6 +37,7 @@ class NumberFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._fd = -1
+        self._last = b""
 
     def read(self) -> tuple[int | None, str]:
         """The number and "ok", or None and why not."""
@@ -43,15 +45,15 @@ class NumberFile:
         for _ in range(2):
             try:
                 text = self._text()
+                # Without its end of line it may be the first half of a number: believed when it says the same twice.
+                if text.endswith(b"\n") or text == before:
+                    return int(text), "ok"
+                status, before = GARBLED, text
             except OSError as error:
                 status = errno_name(error)
                 self.close()  # the next try opens what stands there by then
-                continue
-            # Without its end of line it may be the first half of a number: believed when it says the same twice.
-            if text.endswith(b"\n") or text == before:
-                with contextlib.suppress(ValueError):
-                    return int(text), "ok"
-            status, before = GARBLED, text
+            except ValueError:
+                status, before = GARBLED, None
         return None, status
 
     def close(self) -> None:
@@ -60,9 +62,14 @@ class NumberFile:
         self._fd = -1
 
     def _text(self) -> bytes:
-        if self._fd < 0 or os.fstat(self._fd).st_nlink == 0:  # another file has taken its place, or none
+        if self._fd < 0:
             self._open()
-        return os.pread(self._fd, MAX_BYTES, 0)
+        text = os.pread(self._fd, NUMBER_BYTES, 0)
+        if text == self._last and os.fstat(self._fd).st_nlink == 0:  # another file has taken its place, or none
+            self._open()
+            text = os.pread(self._fd, NUMBER_BYTES, 0)
+        self._last = text
+        return text
 
     def _open(self) -> None:
         fd = os.open(self.path, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""The GPU half of the twin: a fake `libnvidia-ml.so.1`, found by the real nvidia-ml-py, with the true energy known.
+"""The GPU half of the twin: a fake `libnvidia-ml.so.1`, found by ours and by the real nvidia-ml-py; its truth is known.
 
     node = Node((Gpu(), Gpu(Wave(30, 300))))
     environment = node.install(folder)                    compiles `nvml.c` once, writes the configuration
@@ -7,8 +7,8 @@
     node.gpus[0].counter_mj(at_s)                         what its counter shows at an instant
 
 The loader reads LD_LIBRARY_PATH when a process starts, so a running one cannot be given GPUs by its environment:
-`with loaded(node, folder):` loads the library by its path; its name then leads pynvml to the same one. Afterwards
-pynvml is as if it had never looked.
+`with loaded(node, folder):` loads the library by its path; its name then leads pynvml and our `nvml_library` to
+the same one. Afterwards both are as if they had never looked.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 import pytest
 
+from joulebook.collectors.sensors import nvml_library
 from twin.wave import Wave
 
 SOURCE = Path(__file__).with_name("nvml.c")
@@ -175,14 +176,22 @@ def loaded(node: Node, folder: Path) -> Iterator[ctypes.CDLL]:
     os.environ.update({"JOULEBOOK_TWIN_NVML": node.install(folder)["JOULEBOOK_TWIN_NVML"]})
     twin = ctypes.CDLL(str(library(folder)), ctypes.RTLD_GLOBAL)
     _forget(pynvml)
+    _forget_ours()
     try:
         yield twin
     finally:
         _forget(pynvml)
+        _forget_ours()
         _ctypes.dlclose(twin._handle)
         os.environ.pop("JOULEBOOK_TWIN_NVML")
         if before is not None:
             os.environ["JOULEBOOK_TWIN_NVML"] = before
+
+
+def _forget_ours() -> None:
+    if nvml_library._library is not None:
+        _ctypes.dlclose(nvml_library._library._handle)
+    nvml_library._library = None
 
 
 def _forget(pynvml) -> None:
