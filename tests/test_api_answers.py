@@ -84,6 +84,12 @@ def test_whatever_is_left_of_a_stream_can_be_read(name: str, data: st.DataObject
     assert 0 <= answers.chars_received(events) <= 39
 
 
+def test_a_stream_may_end_without_a_blank_line() -> None:
+    body = b'data: {"choices":[{"delta":{"content":"a"}}]}'
+    end = answers.read(streams.events("sse", body)).first_end
+    assert streams.piece_at(end or 0, [len(body)]) == 0
+
+
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=9), st.data())
 def test_a_byte_is_in_the_piece_that_brought_it(sizes: list[int], data: st.DataObject) -> None:
     if sum(sizes):
@@ -167,7 +173,7 @@ def test_of_an_error_only_its_kind(told: Any, kind: str | None) -> None:
 def test_only_numbers_and_known_words_of_a_usage_are_kept() -> None:
     usage = {
         "prompt_tokens": 5, "text": "PLANTED", "is_byok": False, "none": None, "service_tier": "flex",
-        "ttl": "a text with spaces", "PLANTED key": 1, "list": ["PLANTED", 3],
+        "ttl": "a text with spaces", "PLANTED key": 1, "list": ["PLANTED", 3, float("nan")],
         "details": [{"modality": "TEXT", "tokenCount": 4, "note": "PLANTED"}],
     }  # fmt: skip
     assert answer_of({"usage": usage}).usage == {
@@ -187,6 +193,8 @@ def test_only_numbers_and_known_words_of_a_usage_are_kept() -> None:
         ({"cost_in_usd_ticks": 37_756_000}, "0.0037756"),  # 10¹⁰ of them are a dollar
         ({"cost": 0}, "0"),
         ({"cost": "PLANTED"}, None),
+        ({"cost": float("inf")}, None),
+        ({"cost": True}, None),
         ({"prompt_tokens": 3}, None),
     ],
 )

@@ -9,6 +9,7 @@ with one and adds to it. Of a usage only numbers are kept, and the few words tha
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -77,6 +78,7 @@ _KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _KIND = re.compile(r"[A-Za-z_.]{1,64}")
 TIERS = {"ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}
 TICKS_PER_USD = 10**10
+MAX_COST = 10**15  # what is more is no cost, and no number that the ledger has room for
 
 
 class Answer(NamedTuple):
@@ -265,9 +267,9 @@ def _kept(value: Any, key: str = "") -> Any:
         }  # fmt: skip
     if isinstance(value, list):
         return [inner for one in value if (inner := _kept(one, key)) is not _DROPPED]
-    if isinstance(value, str) and not (key in WORDS and _WORD.fullmatch(value)):
-        return _DROPPED
-    return value
+    is_word = isinstance(value, str) and key in WORDS and _WORD.fullmatch(value)
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    return value if is_word or is_number or value is None else _DROPPED
 
 
 _DROPPED = object()
@@ -307,14 +309,13 @@ def _last_tier(bodies: Sequence[Json]) -> Any:
 
 def _cost(usage: Json) -> str | None:
     """What the provider says that it cost, in USD: OpenRouter, Perplexity, xAI."""
-    ticks, cost = usage.get("cost_in_usd_ticks"), usage.get("cost")
-    cost = cost.get("total_cost") if isinstance(cost, dict) else cost
-    if not (_is_count(ticks) or (isinstance(cost, int | float) and not isinstance(cost, bool) and cost >= 0)):
+    cost, ticks = usage.get("cost"), usage.get("cost_in_usd_ticks")
+    told = ticks if ticks is not None else cost.get("total_cost") if isinstance(cost, dict) else cost
+    if isinstance(told, bool) or not isinstance(told, int | float) or not 0 <= told < MAX_COST:
         return None
     from decimal import Decimal  # of use to few
 
-    told = Decimal(ticks) / TICKS_PER_USD if _is_count(ticks) else Decimal(repr(cost))
-    return f"{told:f}"
+    return f"{Decimal(repr(told)) / (1 if ticks is None else TICKS_PER_USD):f}"
 
 
 def _is_final(events: Sequence[Event], told: Sequence[Json]) -> bool:

@@ -39,8 +39,9 @@ def events(kind: str, body: bytes) -> list[Event]:
 
 
 def piece_at(end: int, sizes: Iterable[int]) -> int:
-    """Which of the pieces of these sizes has the byte before `end`."""
-    return bisect_left(list(accumulate(sizes)), end)
+    """Which of the pieces of these sizes has the byte before `end`; the last, where they end without a blank line."""
+    ends = list(accumulate(sizes))
+    return min(bisect_left(ends, end), len(ends) - 1)
 
 
 def of_botocore(event: dict[str, Any]) -> bytes | dict[str, Any]:

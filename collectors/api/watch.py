@@ -144,10 +144,10 @@ def _write(watch: Watch, ended_s: float) -> None:
     answer = answers.read(events, (watch.status or 0) >= 400)
     request = streams.parsed(watch.asked.body or b"") or {}
     outcome = _outcome(watch, answer, answers.operation_of(watch.asked.path))
-    _remember(watch, outcome)
     if _is_call(watch, answer):
         told = _of_request(watch, request) | _of_answer(watch, answer, request) | _of_time(watch, answer, ended_s)
         write_call(told | _of_texts(watch, answer, request, events) | {"outcome": outcome}, watch.recorder)
+    _remember(watch, outcome)
     watch.pieces = []
 
 
