@@ -66,6 +66,31 @@ DEEPSEEK_USAGE = {
 }  # fmt: skip
 VLLM_USAGE = {"prompt_tokens": 33, "completion_tokens": 21, "total_tokens": 54, "prompt_tokens_details": None}
 EMBEDDING_USAGE = {"prompt_tokens": 16, "total_tokens": 16}
+# The parts of each of these that do not overlap, by hand.
+EXPECTED = {
+    # 1200 − 1024 cached = 176; 300 − 128 of reasoning = 172
+    "openai chat": {"input_tokens": 176, "cache_read_tokens": 1024, "output_tokens": 172,
+                    "output_reasoning_tokens": 128},
+    # 900 − 512 = 388; 250 − 64 = 186
+    "openai responses": {"input_tokens": 388, "cache_read_tokens": 512, "output_tokens": 186,
+                         "output_reasoning_tokens": 64},
+    "openai embeddings": {"input_tokens": 16},
+    # 50 beside the caches; 2000 written = 1500 for 5 minutes + 500 for an hour; two searches
+    "anthropic": {"input_tokens": 50, "cache_read_tokens": 8000, "cache_write_5m_tokens": 1500,
+                  "cache_write_1h_tokens": 500, "output_tokens": 120, "web_searches": 2},
+    # all 700 are text, so the 300 cached are; 80 written + 40 thought, beside them (700 + 80 + 40 = 820)
+    "google": {"input_text_tokens": 400, "cache_text_read_tokens": 300, "output_tokens": 80,
+               "output_reasoning_tokens": 40},
+    "mistral": {"input_tokens": 210, "output_tokens": 90},
+    # billed: 40 and 25, not the 410 and 30 of its tokenizer
+    "cohere": {"input_tokens": 40, "output_tokens": 25},
+    # 640 − 512 hits = 128 misses; 200 − 150 = 50
+    "deepseek": {"input_tokens": 128, "cache_read_tokens": 512, "output_tokens": 50, "output_reasoning_tokens": 150},
+    "vllm": {"input_tokens": 33, "output_tokens": 21},
+    # 100 beside the caches; 500 written = 400 for 5 minutes + 100 for an hour
+    "bedrock": {"input_tokens": 100, "cache_read_tokens": 2500, "cache_write_5m_tokens": 400,
+                "cache_write_1h_tokens": 100, "output_tokens": 60},
+}  # fmt: skip
 
 
 class FakeServer(ThreadingHTTPServer):

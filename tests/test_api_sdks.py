@@ -1,6 +1,6 @@
 """The real SDKs against a server of this machine: what each call used, plain and streaming, with and without asyncio.
 
-What is expected stands in `EXPECTED`, stated by hand from the usage that the fake server sends.
+What is expected stands beside the usage that the fake server sends, stated by hand.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import httpx2
 import mistralai.client
 import openai
 import pytest
-from fake_server import ANSWER, API_KEY, PROMPT, WORDS, FakeServer
+from fake_server import ANSWER, API_KEY, EXPECTED, PROMPT, WORDS, FakeServer
 from google import genai
 from google.genai import types as google_types
 from mistralai.client.utils import BackoffStrategy, RetryConfig
@@ -31,30 +31,6 @@ from joulebook.accounting import usage
 from joulebook.collectors.api import watch
 
 MESSAGES = [{"role": "user", "content": PROMPT}]
-
-# How the parts of each usage add up, by hand. What comes before: the total that the provider counts.
-EXPECTED = {
-    # 1200 − 1024 cached = 176; 300 − 128 of reasoning = 172
-    "openai chat": {"input_tokens": 176, "cache_read_tokens": 1024, "output_tokens": 172,
-                    "output_reasoning_tokens": 128},
-    # 900 − 512 = 388; 250 − 64 = 186
-    "openai responses": {"input_tokens": 388, "cache_read_tokens": 512, "output_tokens": 186,
-                         "output_reasoning_tokens": 64},
-    "openai embeddings": {"input_tokens": 16},
-    # 50 beside the caches; 2000 written = 1500 for 5 minutes + 500 for an hour; two searches
-    "anthropic": {"input_tokens": 50, "cache_read_tokens": 8000, "cache_write_5m_tokens": 1500,
-                  "cache_write_1h_tokens": 500, "output_tokens": 120, "web_searches": 2},
-    # all 700 are text, so the 300 cached are; 80 written + 40 thought, beside them (700 + 80 + 40 = 820)
-    "google": {"input_text_tokens": 400, "cache_text_read_tokens": 300, "output_tokens": 80,
-               "output_reasoning_tokens": 40},
-    "mistral": {"input_tokens": 210, "output_tokens": 90},
-    # billed: 40 and 25, not the 410 and 30 of its tokenizer
-    "cohere": {"input_tokens": 40, "output_tokens": 25},
-    # 640 − 512 hits = 128 misses; 200 − 150 = 50
-    "deepseek": {"input_tokens": 128, "cache_read_tokens": 512, "output_tokens": 50, "output_reasoning_tokens": 150},
-    "vllm": {"input_tokens": 33, "output_tokens": 21},
-}  # fmt: skip
-
 
 WITHOUT_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # to load the authorities takes a client most of its time
 opened: list[Any] = []
