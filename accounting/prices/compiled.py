@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from itertools import pairwise, product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from joulebook.accounting.prices import listed
 
@@ -110,18 +110,20 @@ def _in_time(model: Any, context: dict[str, str]) -> Iterator[tuple[Stretch, str
             now = model.get_prices(moment, context)
             later = following and model.get_prices(datetime.combine(following, daily_from or MIDNIGHT, UTC), context)
             if later != now or following is None:
-                daily = (None, None) if len(times) == 1 else (daily_from, daily_to)
+                whole_day = len(times) == 1
+                stretch = (since, following, None if whole_day else daily_from, daily_to)
                 for unit, tier_start, usd in _units(model, now):
-                    yield (since, following, *daily), unit, tier_start, usd
+                    yield stretch, unit, tier_start, usd
                 since = following
 
 
 def _cuts(model: Any) -> tuple[list[date], list[time]]:
     """The days and the times of day, from midnight, at which a price of a model may begin or end."""
-    conditional = model.prices if isinstance(model.prices, list) else ()
-    limits = [one.constraint for one in (*conditional, *(model.price_variants or ())) if one.constraint is not None]
-    days = {limit.start_date for limit in limits if hasattr(limit, "start_date")}
-    daily = [limit for limit in limits if hasattr(limit, "start_time")]
+    conditional: list[Any] = [] if hasattr(model.prices, "calc_price") else model.prices
+    ruled = (*conditional, *(model.price_variants or ()))
+    limits: list[Any] = [one.constraint for one in ruled if one.constraint is not None]
+    days: set[date] = {limit.start_date for limit in limits if hasattr(limit, "start_date")}
+    daily: list[Any] = [limit for limit in limits if hasattr(limit, "start_time")]
     times = {_utc(at) for limit in daily for at in (limit.start_time, limit.end_time)}
     return sorted(days), sorted({MIDNIGHT, *times})
 
@@ -138,7 +140,8 @@ def _utc(at: time) -> time:
 def _units(model: Any, price: Any) -> Iterator[tuple[str, float, float]]:
     """`(unit, tier_start, usd_per_unit)` of all that has a price; tokens of a model that is listed as free cost 0."""
     by_key = _by_price_key()
-    stated = {key: value for key, value in vars(price).items() if value is not None and key in by_key}
+    told = cast("dict[str, Any]", vars(price))
+    stated = {key: value for key, value in told.items() if value is not None and key in by_key}
     if not stated and _is_free(model):
         yield from (("input_tokens", 0.0, 0.0), ("output_tokens", 0.0, 0.0))
     for key, value in stated.items():

@@ -187,8 +187,8 @@ def _scope(where: str, one: Mapping[str, Any]) -> Scope:
     since, until = (_day(f"{where}: {key}", one.get(key)) for key in ("from", "until"))
     if since and until and since >= until:
         raise InputError(f"{where}: from {since} is not before until {until}")
-    names = (_name(f"{where}: {key}", one.get(key, "*")) for key in ("provider", "model"))
-    return Scope(*names, tuple(sorted(context.items())), since, until)
+    provider, model = (_name(f"{where}: {key}", one.get(key, "*")) for key in ("provider", "model"))
+    return Scope(provider, model, tuple(sorted(context.items())), since, until)
 
 
 def _name(where: str, value: object) -> str:

@@ -149,7 +149,10 @@ select l.kind, p.* exclude (list_id) from price p join price_list l on l.list_id
 join wanted w on w.kind = l.kind and w.provider = p.provider and w.model = p.model and w.context = p.context
 where p.list_id in (select unnest(?))
 """
-_UNITS = "select distinct unit from call_bucket where unit <> 'requests' order by unit"
+_UNITS = """
+select distinct unit from call_bucket
+where unit <> 'requests' and call_no >= (select min(call_no) from asked_call) order by unit
+"""
 _LINES = """
 create or replace temp table rate as select row_number() over () as rate_no, * from rate_row;
 create or replace temp table priced_line as

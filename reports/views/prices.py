@@ -11,7 +11,7 @@ from joulebook.accounting.estimates import Estimate, exactly, unknown
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.prices import versions
 from joulebook.accounting.prices.pricing import Chosen, price_calls
-from joulebook.reports.format import day, moment, money
+from joulebook.reports.format import moment, money
 from joulebook.reports.view import Column, Tile, View
 from joulebook.reports.views.common import Period, capital, naive, of_project, plural
 
@@ -80,7 +80,7 @@ def reprice(ledger: Ledger, period: Period, as_of: date, by: str = "model", proj
     rows, version = _repriced(ledger, period, as_of, by, project)
     return View(
         key="reprice",
-        title=f"Prices as of {day(as_of)}",
+        title=f"Prices as of {as_of.day} {as_of:%b %Y}",
         subtitle=capital(period.label),
         sentence=_difference(rows),
         columns=(Column(by, capital(by)), *SUMS),
