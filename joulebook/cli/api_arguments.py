@@ -41,7 +41,9 @@ def price(add: Add) -> None:
         "joulebook price --provider openai --model gpt-5 --usage input_tokens=1000,cache_read_tokens=200",
     )
     parser.add_argument("--provider", help="whose API, e.g. openai, anthropic, google, aws")
-    parser.add_argument("--model", required=True, help="the model, as it is named in requests")
+    parser.add_argument(
+        "--model", required=True, help="as it is named in requests; of one in no list the cost is null, exit 0"
+    )
     parser.add_argument(
         "--usage", type=_usage, required=True, metavar="UNIT=N,…",
         help="amounts by unit, parts inside their whole: input_tokens includes cache_read_tokens",
@@ -85,7 +87,9 @@ def reprice(add: Add) -> None:
         "set what calls cost by the prices as of a day beside what they cost at ingest; changes nothing",
         "joulebook reprice --as-of 2026-11-01 --since 30d",
     )
-    parser.add_argument("--as-of", type=when, required=True, metavar="DATE", help="prices as they were known then")
+    parser.add_argument(
+        "--as-of", type=when, required=True, metavar="DATE", help="prices as known at the end of that day (UTC)"
+    )
     parser.add_argument("--by", choices=BY, default="model", help="one row for each (default: model)")
     period(parser)
     reading(parser)
@@ -137,7 +141,7 @@ def reconcile(add: Add) -> None:
         "joulebook reconcile openai completions_usage.csv",
     )
     tolerance = "Exits with 0 where all agree within 0.1 % (of money: or the export's own rounding), else with 1."
-    parser.epilog = f"{parser.epilog}\n\n{tolerance}"
+    parser.description = f"{parser.description} {tolerance}"
     parser.add_argument("format", choices=BILLS, metavar="FORMAT", help=", ".join(BILLS))
     parser.add_argument("files", nargs="+", metavar="FILE", help="files of the provider's export")
     parser.add_argument("--all", action="store_true", help="also the rows in which both agree")
