@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fake_server import FakeServer
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +20,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("JOULEBOOK_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def server() -> Iterator[FakeServer]:
+    """The APIs of models, spoken by a server of this machine."""
+    with FakeServer() as server:
+        yield server
 
 
 def _is_local(host: object) -> bool:

@@ -13,7 +13,7 @@ from botocore.config import Config
 from botocore.eventstream import EventStream
 from botocore.exceptions import ClientError, ConnectTimeoutError, ReadTimeoutError
 from botocore.response import StreamingBody
-from fake_server import ANSWER, PROMPT, WORDS, FakeServer
+from fake_server import ANSWER, EXPECTED, PROMPT, WORDS, FakeServer
 from recording import events, of
 
 import joulebook
@@ -22,18 +22,7 @@ from joulebook.accounting import usage
 MODEL = "anthropic.claude-sonnet-4-5-20250929-v1:0"
 MESSAGES = [{"role": "user", "content": [{"text": PROMPT}]}]
 NATIVE = json.dumps({"max_tokens": 500, "messages": [{"role": "user", "content": PROMPT}]})
-# 100 beside the caches; 500 written = 400 for 5 minutes + 100 for an hour
-CONVERSE = {"input_tokens": 100, "cache_read_tokens": 2500, "cache_write_5m_tokens": 400,
-            "cache_write_1h_tokens": 100, "output_tokens": 60}  # fmt: skip
-INVOKE = {"input_tokens": 50, "web_searches": 2, "cache_read_tokens": 8000, "cache_write_5m_tokens": 1500,
-          "cache_write_1h_tokens": 500, "output_tokens": 120}  # fmt: skip
 SECRETS = ("PLANTED", "giraffe", "walrus")
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    with FakeServer() as server:
-        yield server
 
 
 @pytest.fixture
@@ -69,7 +58,7 @@ def test_converse(home: Path, bedrock: Any) -> None:
     )
     assert (call["request_model"], call["path"]) == (MODEL, f"/bedrock/model/{MODEL}/converse")
     assert (call["outcome"], call["status"], call["context"]) == ("ok", 200, [["service_tier", "priority"]])
-    assert buckets(call) == CONVERSE
+    assert buckets(call) == EXPECTED["bedrock"]
 
 
 def test_converse_stream(home: Path, bedrock: Any) -> None:
@@ -80,7 +69,7 @@ def test_converse_stream(home: Path, bedrock: Any) -> None:
     (call,) = calls(home)
     assert (call["outcome"], call["is_stream"], call["chunks"]) == ("ok", True, 8)  # start, five words, stop, metadata
     assert 0 < call["first_token_s"] <= call["duration_s"]
-    assert buckets(call) == CONVERSE
+    assert buckets(call) == EXPECTED["bedrock"]
 
 
 @pytest.mark.parametrize("how", ["read", "chunks", "lines", "with", "into"])
@@ -101,7 +90,7 @@ def test_invoke_however_its_body_is_read(home: Path, bedrock: Any, how: str) -> 
     assert json.loads(data)["content"][0]["text"] == ANSWER
     (call,) = calls(home)
     assert (call["outcome"], call["is_stream"], call["response_id"]) == ("ok", False, "msg_1")
-    assert buckets(call) == INVOKE
+    assert buckets(call) == EXPECTED["anthropic"]
 
 
 def test_invoke_with_response_stream(home: Path, bedrock: Any) -> None:
@@ -110,7 +99,7 @@ def test_invoke_with_response_stream(home: Path, bedrock: Any) -> None:
     assert told[-1]["type"] == "message_stop"
     (call,) = calls(home)
     assert (call["outcome"], call["is_stream"], call["response_model"]) == ("ok", True, "claude-sonnet-4-5-20250929")
-    assert buckets(call) == INVOKE
+    assert buckets(call) == EXPECTED["anthropic"]
 
 
 def test_a_stream_that_is_left(home: Path, server: FakeServer, bedrock: Any) -> None:

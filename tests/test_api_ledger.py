@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +13,11 @@ from fake_server import API_KEY, PROMPT, FakeServer
 import joulebook
 from joulebook.accounting.ledger import open_ledger
 from joulebook.accounting.ledger.ingestion import ingest
-from joulebook.collectors.api import watch
 
 BODY = {"model": "asked", "messages": [{"role": "user", "content": PROMPT}]}
 SECRETS = ("PLANTED", "giraffe", "walrus", "sk-", "hotel")
 WITHOUT_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 PATHS = {"openai": "v1/chat/completions", "anthropic": "v1/messages", "vllm": "v1/chat/completions"}
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    watch._failed.clear()
-    with FakeServer() as server:
-        yield server
 
 
 def ask(server: FakeServer, vendor: str, events: int | None = None, **body: Any) -> None:

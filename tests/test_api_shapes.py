@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +15,6 @@ from recording import events, of
 
 import joulebook
 from joulebook.accounting import usage
-from joulebook.collectors.api import watch
 
 LIBRARIES = {"httpx": httpx, "httpx2": httpx2}
 WITHOUT_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -52,13 +50,6 @@ SHAPES = {
 TOLD_BEFORE = ("anthropic", "gemini", "bedrock invoke")  # in a stream: what went in, or all so far
 every = pytest.mark.parametrize("name", SHAPES)
 both = pytest.mark.parametrize("library", LIBRARIES)
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    watch._failed.clear()
-    with FakeServer() as server:
-        yield server
 
 
 class Asking:

@@ -10,7 +10,6 @@ import ssl
 import sys
 import threading
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +30,6 @@ WITHOUT_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 LIBRARIES = {"httpx": httpx, "httpx2": httpx2}
 BODY = {"model": "asked", "messages": [{"role": "user", "content": PROMPT}]}
 both = pytest.mark.parametrize("library", LIBRARIES)
-
-
-@pytest.fixture
-def server() -> Iterator[FakeServer]:
-    watch._failed.clear()
-    with FakeServer() as server:
-        yield server
 
 
 def client(library: str, **settings: Any) -> Any:
