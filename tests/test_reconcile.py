@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 from handmade import START_NS, HandmadeJournal
+from hypothesis import given
+from hypothesis import strategies as st
+from streamlit.testing.v1 import AppTest
 
 from joulebook.accounting.ledger import Ledger, ingest, open_ledger
 from joulebook.accounting.records import uuid7
@@ -385,5 +388,39 @@ def test_bills_that_were_imported_are_compared_on_the_page(tmp_path: Path, capsy
         assert main(["--home", str(home), "import", "openai", str(usage_file(tmp_path / "usage.csv", rows))]) == 0
     found = open_ledger(home)
     assert told(reconciled(found, period_of())) == [("2026-01-01", "gpt-5", "matched", None)]
+    page = AppTest.from_function(_page, kwargs={"home": str(home)}, default_timeout=60).run()
+    assert not page.exception
+    assert "Both sides agree." in "".join(element.proto.body for element in page.get("html"))
     before = reconciled(found, period_of(until=_day(0)))
     assert before.empty.startswith("No provider's statement of all time to 31 Dec 2025 was imported.")
+
+
+def _page(home: str) -> None:
+    """The page Reconcile of a ledger, of all time."""
+    from datetime import UTC, datetime
+    from pathlib import Path
+
+    from joulebook.accounting.ledger import open_ledger
+    from joulebook.reports import dashboard
+
+    dashboard.reconcile_page(open_ledger(Path(home)), dashboard.asked("all", None, datetime.now(UTC)))
+
+
+AMOUNT = st.none() | st.floats(0, 1e12)
+ROW = st.fixed_dictionaries(
+    {"verdict": st.sampled_from(["matched", "price differs"]),
+     **dict.fromkeys(("tokens", "provider_tokens", "cost_usd", "provider_cost_usd"), AMOUNT)}
+)  # fmt: skip
+
+
+@given(st.lists(ROW, max_size=6))
+def test_shares_are_between_0_and_1_and_the_same_from_either_side(rows: list[dict[str, Any]]) -> None:
+    there = [{**row, "cost_usd": row["provider_cost_usd"], "provider_cost_usd": row["cost_usd"]} for row in rows]
+    here, turned = sums(rows), sums(there)
+    for key in ("matched_token_share", "matched_cost_share"):
+        assert here[key] is None or 0 <= here[key] <= 1
+    assert here["matched_cost_share"] == turned["matched_cost_share"]
+    assert here["difference_usd"] == (None if turned["difference_usd"] is None else -turned["difference_usd"])
+    same = sums([{**row, "provider_cost_usd": row["cost_usd"]} for row in rows])
+    assert same["matched_cost_share"] in (None, 1)
+    assert same["difference_usd"] in (None, 0)

@@ -11,7 +11,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from math import fsum
 from typing import Any, NamedTuple
 
@@ -178,26 +178,29 @@ def _shifts(bills: Sequence[Bill], found: Sequence[Hour]) -> dict[tuple[Named, d
     """The days of models that agree only when they begin so many hours after those of UTC; at least two of a model."""
     shifts: dict[tuple[Named, date], int] = {}
     for named in {bill.named for bill in bills if bill.units is not None}:
-        theirs = _by_day(sides.theirs([bill for bill in bills if bill.named == named], Key))
-        its_hours = [hour for hour in found if hour.named == named]
-        by_shift = range(-FARTHEST_H, FARTHEST_H + 1)
-        as_they_are = _agreeing(theirs, _by_day(sides.ours(its_hours, Key)))
-        more = {h: _agreeing(theirs, _by_day(sides.ours(its_hours, Key, h))) - as_they_are for h in by_shift}
-        best = max(by_shift, key=lambda h: (len(more[h]), -abs(h)))
+        billed = sides.theirs([bill for bill in bills if bill.named == named], Key)
+        theirs = _by_day((key.day, side.tokens()) for key, side in billed.items())
+        its_hours = [(hour.start, hour.side.tokens()) for hour in found if hour.named == named]
+        agreeing = {h: _agreeing(theirs, its_hours, h) for h in range(-FARTHEST_H, FARTHEST_H + 1)}
+        more = {h: days - agreeing[0] for h, days in agreeing.items()}
+        best = max(more, key=lambda h: (len(more[h]), -abs(h)))
         if len(more[best]) > 1:
             shifts |= {(named, day): best for day in more[best]}
     return shifts
 
 
-def _by_day(found: Mapping[Key, Side]) -> dict[date, float]:
-    days: dict[date, float] = defaultdict(float)
-    for key, side in found.items():
-        days[key.day] += side.tokens()
-    return days
-
-
-def _agreeing(theirs: Mapping[date, float], ours: Mapping[date, float]) -> set[date]:
+def _agreeing(theirs: Mapping[date, float], hours: Iterable[tuple[datetime, float]], shift_h: int) -> set[date]:
+    """The days of the export on which our tokens agree, if days begin `shift_h` hours after those of UTC."""
+    moved = timedelta(hours=shift_h)
+    ours = _by_day(((start - moved).date(), tokens) for start, tokens in hours)
     return {day for day, tokens in theirs.items() if tokens and judging.near(tokens, ours.get(day, 0.0))}
+
+
+def _by_day(told: Iterable[tuple[date, float]]) -> dict[date, float]:
+    days: dict[date, float] = defaultdict(float)
+    for day, tokens in told:
+        days[day] += tokens
+    return days
 
 
 # Rows and sums ------------------------------------------------------------------------------------------------------

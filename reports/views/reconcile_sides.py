@@ -182,11 +182,11 @@ def hours(ledger: Ledger, bills: Sequence[Bill], project: str | None) -> list[Ho
     return [_hour(row, units[row["hour_no"]]) for row in ledger.rows(f"{_HOURS_SQL} {_CALLS_SQL}", asked)]
 
 
-def ours(found: Iterable[Hour], key_of: Callable[[date, Named, str | None], Key], shift_h: int = 0) -> dict[Key, Side]:
-    """Own calls summed up by days that begin `shift_h` hours after those of UTC."""
+def ours(found: Iterable[Hour], key_of: Callable[[date, Named, str | None], Key]) -> dict[Key, Side]:
+    """Own calls summed up by day."""
     sides: dict[Key, Side] = {}
     for hour in found:
-        key = key_of((hour.start - timedelta(hours=shift_h)).date(), hour.named, hour.tier)
+        key = key_of(hour.start.date(), hour.named, hour.tier)
         sides[key] = _added(sides[key], hour.side) if key in sides else hour.side
     return sides
 
