@@ -144,3 +144,11 @@ PRICE = '[[price]]\nmodel = "m"\n'
 def test_what_cannot_be_used_is_named(toml: str, says: str) -> None:
     with pytest.raises(InputError, match=says):
         parse(toml)
+
+
+def test_the_readme_shows_a_contract_that_can_be_used() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    agreed = parse("[exchange]" + readme.split("```toml\n[exchange]")[1].split("```")[0])
+    assert len(agreed.prices) == len(agreed.discounts) == 1
+    assert agreed.prices[0].per_unit["input_tokens"] == pytest.approx(1.10e-6)
+    assert agreed.usd_of("EUR", date(2026, 7, 1)) == 1.12

@@ -95,11 +95,9 @@ class Drawn(NamedTuple):
 
 
 def models() -> Iterator[tuple[Any, Any]]:
-    """All models that are found by their own name, with their providers; those with rules come up more often."""
+    """All models with their providers; those with rules come up more often."""
     for provider in listed.snapshot().providers:
         for model in (*provider.models, *listed.borrowed(provider)):
-            if provider.find_model(model.id, all_providers=listed.snapshot().providers) is not model:
-                continue
             has_rules = isinstance(model.prices, list) or model.price_variants or "TieredPrices" in repr(model.prices)
             repeat = 40 if "TimeOfDate" in repr(model.prices) else 8 if has_rules else 1
             yield from [(provider, model)] * (repeat * (10 if provider.id == "groq" and "whisper" in model.id else 1))
@@ -108,6 +106,8 @@ def models() -> Iterator[tuple[Any, Any]]:
 def drawn(chance: random.Random, choice: list[tuple[Any, Any]]) -> Drawn:
     while True:
         provider, model = chance.choice(choice)
+        if provider.find_model(model.id, all_providers=listed.snapshot().providers) is not model:
+            continue  # its own name means another one
         context = chance.choice(list(compiled._contexts(model)))
         days, times = compiled._cuts(model)
         day = chance.choice([*days, date(2025, 7, 1) + timedelta(days=chance.randrange(500))])

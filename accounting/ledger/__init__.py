@@ -5,6 +5,8 @@ schema     tables, in ordered steps
 journals   journal files: whose, how much is new, is the writer alive
 parse      bytes to rows; bad lines apart
 ingestion  rows and watermarks in one transaction; rebuild
+calls      what calls mean, and which count
+costs      what they cost at ingest; quote: what one would cost
 rollup     minutes and hours, sums exact
 segments   sealed journals as Parquet
 verify     the invariants, checked
