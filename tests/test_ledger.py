@@ -385,3 +385,13 @@ def test_a_run_goes_on_from_journal_to_journal(home: Path) -> None:
         assert [row["state"] for row in open_ledger(home).rows("select state from work")] == ["ended"]
         assert [violation for check in verify(open_ledger(home)) for violation in check.violations] == []
         rebuild(home)
+
+
+def test_a_tag_that_is_there_twice_keeps_its_line_out_and_nothing_else(home: Path) -> None:
+    journal = one_run(home, ticks=3)
+    journal.start(50, "odd", tags=[["team", "a"], ["team", "b"]])
+    journal.start(51, "fine", tags=[["team", "a"], ["room", "a"]])
+    journal.write()
+    done = ingest(home)
+    assert done.quarantined == 1
+    assert open_ledger(home).rows("select reason from quarantine") == [{"reason": "a tag is there twice"}]

@@ -23,6 +23,7 @@ from joulebook.accounting.prices.pricing import NOT_BILLED
 
 # Who observed a call, from the nearest to the wire to the farthest. A source that is not named comes last.
 SOURCES = ("http", "bedrock", "server", "otel", "litellm", "helicone", "langfuse")
+PIECE_ROWS = 20_000  # worked out at a time: it is done in Python, whose objects are large
 
 
 class Meaning(NamedTuple):
@@ -41,9 +42,10 @@ def refresh(con: duckdb.DuckDBPyConnection, home: Path) -> None:
     new = con.sql(_NEW, params=[before]).to_arrow_table()
     if not new.num_rows:
         return
-    meanings = [_meaning(row) for batch in new.to_batches(50_000) for row in batch.to_pylist()]
-    _insert(con, "call_usage", [meaning.row for meaning in meanings], _USAGE)
-    _insert(con, "call_bucket", list(_bucket_rows(meanings)), _BUCKET)
+    for piece in new.to_batches(PIECE_ROWS):
+        meanings = [_meaning(row) for row in piece.to_pylist()]
+        _insert(con, "call_usage", [meaning.row for meaning in meanings], _USAGE)
+        _insert(con, "call_bucket", list(_bucket_rows(meanings)), _BUCKET)
     con.execute(_COUNT, [before])
     costs.refresh(con, home, before)
 

@@ -227,6 +227,8 @@ def _meaning(kind: str, fields: Sequence[str]) -> list[tuple[str, str]]:
         (f"len(list_filter({name}, lambda t: len(t) <> 2)) > 0", f"{what} is not a pair")
         for name, what in (("tags", "a tag"), ("units", "a unit"), ("context", "a context")) if name in fields
     ]  # fmt: skip
+    if "tags" in fields:
+        tests += [("len(list_distinct(list_transform(tags, lambda t: t[1]))) < len(tags)", "a tag is there twice")]
     if "units" in fields:
         amount = "coalesce(try_cast(u[2] as double), -1)"
         tests += [(f"len(list_filter(units, lambda u: not ({amount} >= 0 and isfinite({amount})))) > 0",
