@@ -43,6 +43,10 @@ FIRST_RUN = """from joulebook import track
 
 with track("finetune", project="search"):
     ...  # your work"""
+FIRST_CALL = """import joulebook
+import openai
+
+client = openai.OpenAI(http_client=joulebook.http_client())"""
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#00664F"/>'
     '<path d="M9 24v-7M16 24V8M23 24V13" stroke="#fff" stroke-width="4" stroke-linecap="round"/></svg>'
@@ -268,7 +272,7 @@ def _show(view: View, what: Asked, ledger: Any) -> None:
     name = "-".join(text for text in (view.key, what.slug, what.project) if text)
     draw(view, Shown(name, about, {"run_id": _open_run, "call_id": _open_call}))
     if is_empty(view):
-        _how_to_begin(what)
+        _how_to_begin(what, "calls" if view.key == "api" else "a run")
 
 
 def _about(ledger: Any) -> tuple[tuple[str, str], ...]:
@@ -292,11 +296,11 @@ def _back(name: str, below: str) -> None:
     st.button(f"Back to {label}", on_click=_uncover, args=(name,), icon=":material/arrow_back:")
 
 
-def _how_to_begin(what: Asked) -> None:
+def _how_to_begin(what: Asked, of_what: str) -> None:
     if what.narrowed:
         st.button("Show everything", on_click=_everything, icon=":material/filter_alt_off:")
-    say('<p class="soft">To record a run:</p>')
-    st.code(FIRST_RUN, language="python")
+    say(f'<p class="soft">To record {of_what}:</p>')
+    st.code(FIRST_CALL if of_what == "calls" else FIRST_RUN, language="python")
 
 
 # When it does not go well.
