@@ -36,7 +36,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import json
 import math
 import os
 import sys
@@ -44,10 +43,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
 
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.records import METHODS, uuid7
+
+TYPE_CHECKING = False  # `typing` is not loaded: `named` says why
+if TYPE_CHECKING:
+    from typing import Any
 
 FORMAT_VERSION = 3
 MAX_BYTES = 64_000_000
@@ -57,14 +59,20 @@ NUMBERS = (int, float)
 
 
 def _encoder() -> Callable[[dict[str, Any]], str]:
-    """What `JSONEncoder.encode` does, but that it makes the encoder in C anew for every line."""
-    encoder = json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False)
-    make = getattr(json.encoder, "c_make_encoder", None)
-    if make is None:
-        return encoder.encode
-    quoted = json.encoder.encode_basestring_ascii
-    encode = make(None, encoder.default, quoted, None, ":", ",", False, False, False)
+    """What `JSONEncoder.encode` does, of which it is the part in C: all of json loads regular expressions, to read."""
+    try:
+        from _json import encode_basestring_ascii, make_encoder
+
+        encode = make_encoder(None, _no_json, encode_basestring_ascii, None, ":", ",", False, False, False)
+    except (ImportError, TypeError):  # another Python
+        import json
+
+        return json.JSONEncoder(separators=(",", ":"), allow_nan=False, check_circular=False).encode
     return lambda record: "".join(encode(record, 0))
+
+
+def _no_json(value: Any) -> Any:
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
 _encode = _encoder()
@@ -382,8 +390,12 @@ def _whole(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        return {key: _whole(part) for key, part in cast("dict[str, Any]", value).items()}
-    return [_whole(part) for part in cast("list[Any]", value)] if isinstance(value, list) else value
+        fields: dict[str, Any] = value
+        return {key: _whole(part) for key, part in fields.items()}
+    if isinstance(value, list):
+        parts: list[Any] = value
+        return [_whole(part) for part in parts]
+    return value
 
 
 def _header(journal_id: str, previous_id: str | None) -> dict[str, Any]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NamedTuple, Protocol
+else:
+    from joulebook.accounting.named import NamedTuple, Protocol
 
 # From the best evidence to the weakest. A sum carries the weakest of its parts.
 METHODS = ("measured", "integrated", "attributed", "modelled", "declared", "default", "unknown")
@@ -39,7 +44,6 @@ class Reading(NamedTuple):
     boundary: str = "device"
 
 
-@runtime_checkable
 class Meter(Protocol):
     """What observes a machine or a process tree.
 

@@ -6,8 +6,9 @@
                  a beat of a gauge: it, if this process has its lease           ─┘
 
 All of it happens on a thread of its own, because a driver may take its time or never answer. Who asks waits for a
-moment and goes on without. At an edge a meter is read unless it was read less than its `rest_s` ago. A gauge has its
-own clock, quicker than the recorder's, in the process that holds its lease; who does not, tries for it at each tick.
+moment and goes on without. At an edge a meter is read unless it was read less than its `rest_s` ago. Who was busy is
+read at the edges too, but only at ticks five seconds apart: it shares out energy and is none. A gauge has its own
+clock, quicker than the recorder's, in the process that holds its lease; who does not, tries for it at each tick.
 
 Cover: the CPU's energy is that of the first of powercap, perf and hwmon that has it. Where a sensor of a whole module
 counts, those of its CPU do not. The memory's is a model's only where no sensor sees it, and busy seconds of the node
@@ -39,6 +40,7 @@ HARDWARE = (*CPU_ENERGY, "nvml", "amd", "apple")
 MODEL, SHARED_BY = "memory", "node_cpu"
 KINDS = (*HARDWARE, MODEL)
 USE_REST_S = 0.1  # of a meter that tells this process's use of a device
+BUSY_TICK_S = 4.5  # who was busy is read at ticks so long apart at least: energy is, at every one
 SAY_AGAIN_S = 60.0  # a sensor that goes on failing is told that often
 
 
@@ -80,6 +82,7 @@ class Watched:
         self.rest_s = rest_s
         self.names: tuple[str, ...] = ()  # none: it tells of this process alone, and needs no lease
         self.interval_s: float | None = None  # between its beats
+        self.tick_s = 0.0  # a tick sooner after the last reading than this passes it over
         self.read_s = -math.inf
         self.due_s = math.inf
 
@@ -105,6 +108,7 @@ class NodeSensors:
         self._tick_s = math.inf  # the next tick
         if use is not None:
             self._watched.append(Watched(f"meter {use.name}", lambda _: list(map(checked, use.read())), USE_REST_S))
+            self._watched[-1].tick_s = BUSY_TICK_S
         self._counters = [one for one in self._watched if one.interval_s is None]
         self._ticking: list[tuple[Watched, tuple[str, ...]]] | None = None  # all counters, once they are held
         self._leases = leases
@@ -181,9 +185,9 @@ class NodeSensors:
         if self._ticking is None:
             held = self._held(self._counters)
             if [names for _, names in held] != [one.names for one in self._counters]:
-                return self._batch(held)
+                return self._batch(_due(held))
             self._ticking = held  # until they are let go
-        return self._batch(self._ticking)
+        return self._batch(_due(self._ticking))
 
     def beat(self) -> Batch:
         """The gauges that are due."""
@@ -270,6 +274,12 @@ class NodeSensors:
         self._failing[sensor] = (status, time.monotonic())
         missing(f"sensor {sensor}: {status}")
         return [{"sensor": sensor, "status": status}]
+
+
+def _due(held: Sequence[tuple[Watched, tuple[str, ...]]]) -> list[tuple[Watched, tuple[str, ...]]]:
+    """Those that a tick reads now."""
+    now_s = time.monotonic()
+    return [each for each in held if now_s - each[0].read_s >= each[0].tick_s]
 
 
 def discover(where: Where, kinds: str | None, home: Path, interval_s: float) -> NodeSensors | None:
@@ -371,4 +381,5 @@ def _watched(found: Found, interval_s: float) -> Watched:
     watched.names = tuple(sensor.sensor for sensor in found.sensors)
     own_s = found.meter.interval_s
     watched.interval_s = own_s if own_s is not None and own_s < interval_s else None
+    watched.tick_s = BUSY_TICK_S if found.kind == SHARED_BY else 0.0
     return watched

@@ -26,6 +26,7 @@ Subprocesses find in JOULEBOOK_PARENT whose children they are: their CPU time is
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import math
 import os
@@ -33,7 +34,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
 
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.home import home_dir, home_path
@@ -43,7 +43,11 @@ from joulebook.collectors.cpu_time import CpuTime, content
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any, NamedTuple, Protocol
+
     from joulebook.collectors.node import Batch, NodeSensors
+else:
+    from joulebook.accounting.named import NamedTuple, Protocol
 
 __all__ = ["Recorder", "attempt", "configure", "described", "parent_text", "quality", "recorder", "usage", "uuid7"]
 
@@ -634,4 +638,11 @@ def _after_fork_in_child() -> None:
     _forking.clear()
 
 
+def _before_exit() -> None:
+    """No import on our thread while the interpreter ends: it takes the import lock away from under who waits for it."""
+    if _recorder is not None:
+        _recorder.loading.acquire(timeout=FORK_WAIT_S)  # and never released
+
+
+atexit.register(_before_exit)
 os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -20,7 +20,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 FOLDER_OF = PROJECT["tool"]["setuptools"]["package-dir"]  # "joulebook.accounting" -> "accounting"
 ROOMS = {folder.split("/")[0] for folder in FOLDER_OF.values()}
 
-FLOOR_0 = {f"joulebook.accounting.{name}" for name in ("errors", "units", "records", "home")}
+FLOOR_0 = {f"joulebook.accounting.{name}" for name in ("errors", "units", "named", "records", "home")}
 # What a recording job loads, beside the collectors.
 RECORDING = FLOOR_0 | {"joulebook.accounting.journal"}
 # The only other packages that the recording path may load, each late and each by one module.

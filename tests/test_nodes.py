@@ -348,7 +348,7 @@ def test_eight_processes_are_one_node(home: Path) -> None:
     active = math.fsum(one.active for one in part.values())
     assert active + math.fsum(one.idle_reservation for one in part.values()) == pytest.approx(10_400, rel=1e-9)
     assert active + math.fsum(one.idle_equal for one in part.values()) == pytest.approx(10_400, rel=1e-9)
-    assert [check.violations for check in verify(ledger)] == [()] * 7
+    assert [check.violations for check in verify(ledger)] == [()] * 8
 
 
 def test_what_others_use_is_nobody_s_of_ours(home: Path) -> None:
@@ -417,7 +417,7 @@ def test_parts_add_up_whatever_the_load_does(home: Path, seed: int) -> None:
     node.jitter_s, node.delay_s = 0.02, 0.001
     runs = [ran for (ran,) in node.write(processes)]
     ledger = told(home)
-    assert [check.violations for check in verify(ledger)] == [()] * 7
+    assert [check.violations for check in verify(ledger)] == [()] * 8
     given = math.fsum(one.active + one.idle_reservation for one in stored(ledger).values())
     true_j = power.energy_j(min(ran.from_s for ran in runs), max(ran.to_s for ran in runs))
     assert 0.995 * true_j < given < 1.002 * true_j
@@ -626,7 +626,7 @@ def test_journals_that_grow_come_to_the_same(home: Path, tmp_path: Path) -> None
     cuts = [[0, random.randrange(1, len(journal.lines)), len(journal.lines)] for journal in node.journals]
     in_pieces(tmp_path / "pieces", node, cuts)
     assert_same(tmp_path / "pieces", rows_of(home))
-    assert [check.violations for check in verify(open_ledger(tmp_path / "pieces"))] == [()] * 7
+    assert [check.violations for check in verify(open_ledger(tmp_path / "pieces"))] == [()] * 8
 
 
 def test_runs_that_go_on_have_their_parts_so_far(home: Path, tmp_path: Path) -> None:

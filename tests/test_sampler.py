@@ -490,3 +490,24 @@ def test_readings_alone_are_synced_less_often(home, monkeypatch):
     # 21 readings, but one sync for the start of the run and one for each half second that has passed.
     assert 1 <= count <= 1 + (time.monotonic() - began_s) / 0.5
     wait_until(lambda: synced[-1] == len(of(events(home), "reading")))
+
+
+def test_the_interpreter_does_not_end_while_our_thread_imports(home):
+    done = python("""
+import atexit, threading, time
+atexit.register(print, "the end", flush=True)
+from joulebook import track
+from joulebook.collectors import sampler
+
+begun = threading.Event()
+def slow():
+    begun.set()
+    time.sleep(0.3)
+    print("loaded", flush=True)
+    return []
+
+sampler._plugins = slow
+with track("short"):
+    begun.wait()
+""")
+    assert done.stdout.split("\n")[:2] == ["loaded", "the end"]

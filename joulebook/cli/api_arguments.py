@@ -102,7 +102,7 @@ def calls(add: Add) -> None:
         "joulebook calls --by model --since 30d",
     )
     parser.add_argument("call_id", nargs="?", metavar="CALL", help="one call: its id, its beginning or end, or `last`")
-    parser.add_argument("--by", choices=(*BY, "call"), default="model", help="one row for each (default: model)")
+    parser.add_argument("--by", choices=(*BY, "model-project-day", "call"), default="model", help="one row for each (default: model)")
     parser.add_argument("--latency", action="store_true", help="time to first token, between tokens, and end to end")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N rows (default: 50 on screen, all in JSON)")
     period(parser)
