@@ -390,10 +390,10 @@ def _whole(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):
-        fields: dict[str, Any] = value
+        fields: dict[str, Any] = value  # pyright: ignore[reportUnknownVariableType]
         return {key: _whole(part) for key, part in fields.items()}
     if isinstance(value, list):
-        parts: list[Any] = value
+        parts: list[Any] = value  # pyright: ignore[reportUnknownVariableType]
         return [_whole(part) for part in parts]
     return value
 

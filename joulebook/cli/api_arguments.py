@@ -20,6 +20,7 @@ IMPORTS = (
 )
 BILLS = ("openai", "anthropic", "aws-cur", "focus")
 BY = ("model", "provider", "project", "day", "host", "source")
+SUMS = (*BY, "model-project-day", "call")  # of `calls`
 
 
 def _usage(text: str) -> dict[str, float]:
@@ -102,7 +103,7 @@ def calls(add: Add) -> None:
         "joulebook calls --by model --since 30d",
     )
     parser.add_argument("call_id", nargs="?", metavar="CALL", help="one call: its id, its beginning or end, or `last`")
-    parser.add_argument("--by", choices=(*BY, "model-project-day", "call"), default="model", help="one row for each (default: model)")
+    parser.add_argument("--by", choices=SUMS, default="model", help="one row for each (default: model)")
     parser.add_argument("--latency", action="store_true", help="time to first token, between tokens, and end to end")
     parser.add_argument("--limit", type=int, metavar="N", help="at most N rows (default: 50 on screen, all in JSON)")
     period(parser)
@@ -115,7 +116,8 @@ def import_(add: Add) -> None:
         "bring in other tools' records and providers' exports; a second time adds nothing",
         "joulebook import litellm spend_logs.csv --project search",
     )
-    parser.description += " Rows that cannot be used are named and kept as gaps; the others go in, and it exits with 1."
+    told = "Rows that cannot be used are named and kept as gaps; the others go in, and it exits with 1."
+    parser.description = f"{parser.description} {told}"
     parser.add_argument("format", metavar="FORMAT", help=", ".join(IMPORTS))
     parser.add_argument("files", nargs="+", metavar="FILE", help="files, or folders of transcripts")
     parser.add_argument("--project", help="the project of rows that name none")
