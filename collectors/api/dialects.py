@@ -18,7 +18,6 @@ is looked at.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -29,6 +28,7 @@ from joulebook.accounting.records import uuid7
 NANOSECONDS = 10**9
 LONGEST_TEXT = 200  # of a name or an id
 LATEST_NS = 2**63
+ABSURD = 1e15  # of tokens, or seconds: a mistake of who told it
 
 # Unit -> where the dialects have it, the newest name first. Parts are inside their whole.
 UNITS = {
@@ -221,9 +221,9 @@ def _text(told: Mapping[str, Any], *names: str) -> str | None:
 
 
 def _number(told: Mapping[str, Any], *names: str) -> float | None:
-    """The first of some attributes that is a number from 0 up."""
+    """The first of some attributes that is a number from 0 up, and one that may be a count or a time."""
     for name in names:
         value = told.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < ABSURD:
             return float(value)
     return None
