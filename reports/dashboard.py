@@ -47,6 +47,12 @@ FIRST_CALL = """import joulebook
 import openai
 
 client = openai.OpenAI(http_client=joulebook.http_client())"""
+# What an empty page of each View says of how to begin: a title, the code and its language.
+BEGIN_A_RUN = ("To record a run", FIRST_RUN, "python")
+BEGINNINGS = {
+    "api": ("To record calls", FIRST_CALL, "python"),
+    "reconcile": ("To import a provider's export", "joulebook import openai usage.csv", "sh"),
+}
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#00664F"/>'
     '<path d="M9 24v-7M16 24V8M23 24V13" stroke="#fff" stroke-width="4" stroke-linecap="round"/></svg>'
@@ -272,7 +278,7 @@ def _show(view: View, what: Asked, ledger: Any) -> None:
     name = "-".join(text for text in (view.key, what.slug, what.project) if text)
     draw(view, Shown(name, about, {"run_id": _open_run, "call_id": _open_call}))
     if is_empty(view):
-        _how_to_begin(what, "calls" if view.key == "api" else "a run")
+        _how_to_begin(what, BEGINNINGS.get(view.key, BEGIN_A_RUN))
 
 
 def _about(ledger: Any) -> tuple[tuple[str, str], ...]:
@@ -296,11 +302,12 @@ def _back(name: str, below: str) -> None:
     st.button(f"Back to {label}", on_click=_uncover, args=(name,), icon=":material/arrow_back:")
 
 
-def _how_to_begin(what: Asked, of_what: str) -> None:
+def _how_to_begin(what: Asked, begin: tuple[str, str, str]) -> None:
     if what.narrowed:
         st.button("Show everything", on_click=_everything, icon=":material/filter_alt_off:")
-    say(f'<p class="soft">To record {of_what}:</p>')
-    st.code(FIRST_CALL if of_what == "calls" else FIRST_RUN, language="python")
+    told, code, language = begin
+    say(f'<p class="soft">{told}:</p>')
+    st.code(code, language=language)
 
 
 # When it does not go well.

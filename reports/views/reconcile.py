@@ -88,7 +88,8 @@ def differences(view: View) -> View:
 def reconciled(ledger: Ledger, period: Period) -> View:
     """The bills that were imported beside all calls: a provider names projects in its own way."""
     view = reconcile(ledger, imported(ledger), period)
-    how = f"No provider's statement of {period.label} was imported. Import one: joulebook import openai usage.csv"
+    label = period.label[:1].lower() + period.label[1:]
+    how = f"No provider's statement of {label} was imported. Import one: joulebook import openai usage.csv"
     return replace(view, empty=how) if view.empty else replace(view, notes=(*view.notes, "Of all projects."))
 
 
