@@ -9,12 +9,13 @@ stands where in an answer. `MORE` has the few fields that it passes over.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from itertools import combinations
 from typing import Any, NamedTuple, cast
 
 from joulebook.accounting.prices.listed import snapshot
 
+MOST = 1e15  # of anything in one call: more is a mistake of who told it, and sums of it would be infinite
 CHARS_PER_TOKEN = 4.0  # of English text, for a stream that was left before its usage came
 
 # Where else an answer has a number: (path, unit).
@@ -75,8 +76,11 @@ def disjoint(amounts: Mapping[str, float]) -> dict[str, float]:
     """The same in parts that do not overlap: `{input: 1000, cache_read: 200}` is 800 of the one and 200 of the other.
 
     Where two parts may overlap and nobody says by how much (cached and audio tokens), it is by as little as possible.
-    Raises Unreadable where parts are more than their whole.
+    Raises Unreadable where parts are more than their whole, and for an amount that no call can have.
     """
+    absurd = next((name for name, amount in amounts.items() if not amount <= MOST), None)
+    if absurd is not None:
+        raise Unreadable(f"{amounts[absurd]:g} of {absurd} is more than a call can have")
     whole = _with_overlaps(_with_wholes(dict(amounts)))
     left = _left(whole, tuple(sorted(whole)))
     for name, amount in left.items():
@@ -117,7 +121,7 @@ def _extractors(answer: Mapping[str, Any], provider_id: str | None, path: str | 
     return [*by_path, *(() if shape is None else _of_provider(shape[0], None, shape[1]))]
 
 
-@cache
+@lru_cache(4096)  # paths are of any number
 def _of_provider(provider_id: str | None, path: str | None, flavour: str | None = None) -> tuple[Any, ...]:
     provider = next((one for one in snapshot().providers if one.id == provider_id), None)
     ending = (path or "").lower().rstrip("/")

@@ -401,3 +401,11 @@ def test_the_newer_library_is_taken_where_both_are() -> None:
         assert isinstance(ours, httpx2.Client)
     assert ANSWER
     assert sys.modules["httpx2"] is httpx2
+
+
+def test_a_key_in_an_address_is_not_kept(home: Path) -> None:
+    told = [json.dumps({"id": "x", "usage": OPENAI_USAGE}).encode()]
+    with answering("httpx2", headers={"content-type": "application/json"}, pieces=told) as ours:
+        ours.post("http://here/v1/sk-PLANTED-0123456789/chat/completions", json=BODY)
+    (call,) = calls(home)
+    assert call["path"] == "/v1/(key)/chat/completions"

@@ -20,6 +20,7 @@ OPENAI = {
     "prompt_tokens_details": {"cached_tokens": 1024},
     "completion_tokens_details": {"reasoning_tokens": 128},
 }
+TOO_DEEP = "maximum recursion depth exceeded while decoding a JSON array from a unicode string"
 NO_USAGE = '{"usage": {"words": 3}}'
 UNREAD = "the usage cannot be read"
 NO_JSON = "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"
@@ -111,6 +112,9 @@ def test_one_id_of_two_providers_is_two_responses(home: Path) -> None:
         ({"usage_json": "{"}, "unknown", f"{UNREAD}: {NO_JSON}", (None, None)),
         ({"units": [["input_tokens", "10"], ["cache_read_tokens", "12"]]}, "unknown",
          f"{UNREAD}: parts of input_tokens add up to 12, more than the 10 of it", (None, None)),
+        ({"units": [["input_tokens", "1.7e308"]]}, "unknown",
+         f"{UNREAD}: 1.7e+308 of input_tokens is more than a call can have", (None, None)),
+        ({"usage_json": "[" * 200_000}, "unknown", f"{UNREAD}: {TOO_DEEP}", (None, None)),
         ({"units": [["words", "10"]]}, "unknown", f"{UNREAD}: unknown unit 'words'", (None, None)),
     ],
 )  # fmt: skip

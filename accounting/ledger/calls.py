@@ -97,7 +97,7 @@ def _used(call: dict[str, Any], provider_id: str | None) -> tuple[dict[str, floa
             if call["received_chars"]:
                 return usage.disjoint(_with_output(amounts, call["received_chars"])), "modelled", _LEFT
             return usage.disjoint(amounts), call["method"] or "measured", None
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
         return {}, "unknown", f"the usage cannot be read: {error}"
     return _guessed(call)
 

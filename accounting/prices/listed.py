@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 from joulebook.accounting.errors import MissingExtra
@@ -47,7 +47,7 @@ def snapshot() -> Any:
     return data_snapshot.DataSnapshot(providers=data.providers, from_auto_update=False)
 
 
-@cache
+@lru_cache(4096)  # paths and names are of any number
 def provider_of(provider: str | None, host: str | None, path: str | None) -> Any | None:
     """The provider of the list that is meant: by its name, else by the address that was called."""
     called = ALIASES.get(provider.lower(), provider) if provider else None
@@ -60,7 +60,7 @@ def provider_of(provider: str | None, host: str | None, path: str | None) -> Any
     return None
 
 
-@cache
+@lru_cache(4096)
 def model_of(provider_id: str, name: str) -> Any | None:
     """The model of a provider of the list that a name means; of a customer's own one, only what is listed as such."""
     provider = _provider(provider_id)
@@ -71,7 +71,7 @@ def model_of(provider_id: str, name: str) -> Any | None:
     return None
 
 
-@cache
+@lru_cache(4096)  # paths and names are of any number
 def named(provider: str | None, host: str | None, path: str | None, models: tuple[str, ...], context: Context) -> Named:
     """What the list calls it. `models`: the names to try, the surest first."""
     found = provider_of(provider, host, path) or _told_by_models(provider, host, models)

@@ -7,7 +7,7 @@ request-created ─> an attempt begins        response-received ─> it was answ
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -15,8 +15,8 @@ from urllib.parse import unquote, urlsplit
 from joulebook.accounting.records import uuid7
 from joulebook.collectors import sampler
 from joulebook.collectors.api import streams
-from joulebook.collectors.api.transport import counts_in
-from joulebook.collectors.api.watch import PARSED, Asked, Client, Try, Watch, teed
+from joulebook.collectors.api.transport import Body, counts_in
+from joulebook.collectors.api.watch import PARSED, Asked, Client, Try, Watch
 
 OPERATIONS = ("Converse", "ConverseStream", "InvokeModel", "InvokeModelWithResponseStream")
 _KEY = "joulebook"  # where botocore keeps what belongs to a request
@@ -83,26 +83,11 @@ def _teed(inner: Any, watch: Watch, content_type: str) -> Any:
     return body(inner, watch)
 
 
-class _Events:
+class _Events(Body):
     """The events of a stream on their way to who reads them, as botocore has parsed them."""
-
-    def __init__(self, inner: Any, watch: Watch) -> None:
-        self._inner, self._watch = inner, watch
-
-    def __iter__(self) -> Iterator[Any]:
-        return teed(self._inner, self._watch)
 
     def get_initial_response(self) -> Any:
         return self._inner.get_initial_response()
-
-    def close(self) -> None:
-        try:
-            self._inner.close()
-        finally:
-            self._watch.finish()
-
-    def __del__(self) -> None:
-        self._watch.finish()
 
 
 class _Body:

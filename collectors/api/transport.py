@@ -139,7 +139,7 @@ def _past(host: str) -> str:
     return f"all://[{host.strip('[]')}]" if is_ipv6 else f"all://{host}"
 
 
-class _Body:
+class Body:
     """The body of an answer on its way to who reads it."""
 
     def __init__(self, inner: Any, watch: Watch) -> None:
@@ -225,7 +225,7 @@ class _AsyncObserving(_Observing):
 def _observing(library: str, kind: str) -> Any:
     """The transport of a library, which is loaded now and not before. `kind`: "" or "Async"."""
     module = importlib.import_module(library)
-    observing, body = (_AsyncObserving, _AsyncBody) if kind else (_Observing, _Body)
+    observing, body = (_AsyncObserving, _AsyncBody) if kind else (_Observing, Body)
     own = type(f"{kind}Body", (body, getattr(module, f"{kind or 'Sync'}ByteStream")), {})
     base = getattr(module, f"{kind}BaseTransport")
     return type(f"{kind}Observing", (observing, base), {"module": module, "body": own})

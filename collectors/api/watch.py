@@ -12,6 +12,7 @@ send the same body to the same address, from the same thread or task, soon after
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -58,6 +59,8 @@ class Try(NamedTuple):
     number: int
 
 
+# What stands in an address, and is a key: some gateways want it there.
+_KEYS = re.compile(r"(?<=/)(?:sk-|gsk_|xai-|hf_|pplx-|AIza)[^/]{8,}")
 _failed: dict[tuple[Any, ...], tuple[float, Try]] = {}  # when, and which
 
 
@@ -212,7 +215,7 @@ def _of_request(watch: Watch, request: Json) -> Json:
         "project": client.project,
         "tags": [list(pair) for pair in client.tags],
         "host": asked.host,
-        "path": asked.path,
+        "path": _KEYS.sub("(key)", asked.path),
         "operation": answers.operation_of(asked.path),
         "request_model": answers.name_of(request) or answers.model_in(asked.path),
         "is_stream": watch.kind in ("sse", "lines", "frames", PARSED) or _is_stream(asked, request),
