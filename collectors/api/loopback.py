@@ -6,6 +6,8 @@ it through a name of its own that points here.
 
 from __future__ import annotations
 
+import socket
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from joulebook.accounting.errors import InputError
 
 LOOPBACK = "127.0.0.1"
+LINGER_S, LINGER_PIECES = 0.2, 64  # for what a sender still sends after its answer
 
 
 class Refused(Exception):
@@ -34,6 +37,16 @@ class LoopbackServer(ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             raise InputError(f"cannot listen on {LOOPBACK}:{port}: {error}; try --port 0 for a free one") from error
         self.url = f"http://{LOOPBACK}:{self.server_port}"
+
+    def shutdown_request(self, request: Any) -> None:
+        """Ends a connection so that its answer arrives: what came and was not read would break it off."""
+        with suppress(OSError):
+            request.shutdown(socket.SHUT_WR)
+            request.settimeout(LINGER_S)
+            for _ in range(LINGER_PIECES):
+                if not request.recv(65_536):
+                    break
+        self.close_request(request)
 
     def check_host(self, host: str | None) -> None:
         """Raises Refused for a request that does not name this machine."""
