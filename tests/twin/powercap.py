@@ -193,7 +193,7 @@ class _Counter:
         state = self._state_at(now_s)
         if state != self._state:
             self._leave()
-            self._enter(state)
+            self._enter(state, _text(value_uj(self._zone, now_s, self._faults)))
         if state == "there":
             os.pwrite(self._fd, _text(value_uj(self._zone, now_s, self._faults)), 0)
 
@@ -208,12 +208,20 @@ class _Counter:
             os.close(self._fd)
             self._path.unlink()
 
-    def _enter(self, state: str) -> None:
+    def _enter(self, state: str, value: bytes) -> None:
         self._state = state
         if state == "directory":
             self._path.mkdir()
         elif state != "removed":
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o444)
+            self._fd = self._appear(value if state == "there" else b"")
+
+    def _appear(self, content: bytes) -> int:
+        """A file that nobody sees before it has its content, as in sysfs."""
+        draft = self._path.with_suffix(".new")
+        fd = os.open(draft, os.O_WRONLY | os.O_CREAT, 0o444)
+        os.write(fd, content)
+        draft.rename(self._path)
+        return fd
 
 
 def _feed(root: Path, period_s: float) -> None:
