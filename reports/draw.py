@@ -11,7 +11,7 @@ A short table is our own markup, which can be read aloud and fits a phone; one t
 is a grid that scrolls and sorts.
 
 The text of a View comes from users too. It never meets Markdown: it goes into the page as escaped HTML (`markup`),
-into charts through `figures.literal`, and into cells of grids, which are plain.
+into charts through `canvas.literal`, and into cells of grids, which are plain.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import pandas as pd
 import plotly.io as pio
 import streamlit as st
 
-from joulebook.reports import figures, markup
+from joulebook.reports import canvas, figures, markup
 from joulebook.reports import format as fmt
 from joulebook.reports.sheet import SheetColumn, csv_text, screen_columns
 from joulebook.reports.view import FactorUse, Figure, View
@@ -91,7 +91,7 @@ def _figure(view: View) -> None:
     figure = view.figure
     if figure is None:
         return
-    if not figures.has_values(figure):
+    if not canvas.has_values(figure):
         say('<p class="soft">There is nothing to draw yet.</p>')
         return
     help_text = figures.reading_help(figure)
@@ -110,10 +110,10 @@ def _figure_title(view: View, figure: Figure) -> str:
     return "" if figure.title in ("", view.title) else f"{figure.title.rstrip('.')}."
 
 
-def _palette() -> figures.Palette:
+def _palette() -> canvas.Palette:
     """The theme's chart colours as Streamlit's own stand-ins, which the browser turns into those of light or dark."""
     colours: list[str] = pio.templates["streamlit"].to_plotly_json()["layout"]["colorway"]
-    return figures.Palette(series=tuple(colours[:6]), pale=colours[6], ink=colours[7], grid=colours[8])
+    return canvas.Palette(series=tuple(colours[:6]), pale=colours[6], ink=colours[7], grid=colours[8])
 
 
 # Tables.

@@ -4,103 +4,60 @@
     ├── bars    one horizontal bar a name: pale from low to high, solid to the middle, its label as text above it
     ├── days    one bar a day, the same way; a day without a value is an empty place; an unfinished day is hatched
     ├── trace   a line that breaks where there is no value, dashed where it is not complete
-    └── spans   one bar for each piece of work, indented by its depth
+    ├── spans   one bar for each piece of work, indented by its depth
+    └── fan, scatter, tornado   in `scenario_figures`
 
-`reading_help(figure)` says in words how to read what is drawn. Colours come from outside, so that the page can
-follow light and dark. Plotly reads labels as a little HTML, templates and TeX: `literal` makes text show as it is.
+`reading_help(figure)` says in words how to read what is drawn.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
-from joulebook.accounting.estimates import Estimate
 from joulebook.reports import format as fmt
+from joulebook.reports import scenario_figures as scenarios
+from joulebook.reports.canvas import (
+    CLEAR,
+    DAY_MS,
+    MAX_SERIES,
+    Bar,
+    Canvas,
+    Palette,
+    bars_of,
+    day_axis,
+    hover,
+    is_ranged,
+    label_rows,
+    layout,
+    literal,
+    moment_of,
+    name_series,
+    write_unit,
+)
 from joulebook.reports.pdf_figures import duration_ticks
 from joulebook.reports.view import Figure, Series
 
-MAX_SERIES = 6  # as many hues as can be told apart
 MAX_BARS = 15
 MAX_SPANS = 30
-LABEL_CHARS = 30
 LABEL_PX, BAR_PX, BAR_ROW_PX = 22, 12, 16
 SPAN_LABEL_CHARS = 22
 SPAN_ROW_PX = 26
 INDENT_PX, MAX_INDENT = 12, 4
-DAY_MS = 86_400_000
 PX_PER_CHAR = 6.6
 RIGHT_PX = 78  # a duration beside the pieces of work
 DEPTH_OPACITY = (1.0, 0.7, 0.5, 0.38)
-CLEAR = "rgba(0,0,0,0)"
-
-# Plotly's markup, templates and TeX; and '#', because Streamlit replaces some hex colours anywhere in the chart.
-_MARKS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;", "%": "&#37;", "#": "&#35;"})
-
-
-@dataclass(frozen=True)
-class Palette:
-    """The colours of one theme: up to six series, the pale of a range, text, and lines of the grid."""
-
-    series: tuple[str, ...]
-    pale: str
-    ink: str
-    grid: str
-
-
-@dataclass(frozen=True)
-class Canvas:
-    """What is drawn on, what is drawn, and with which colours."""
-
-    plot: go.Figure
-    figure: Figure
-    palette: Palette
-
-    def hue(self, number: int) -> str:
-        return self.palette.series[number % len(self.palette.series)]
-
-    def text(self, text: str, **where: Any) -> None:
-        """Put text that is already literal at a place of the chart."""
-        font = {"size": 12, "color": self.palette.ink}
-        self.plot.add_annotation(text=text, showarrow=False, font=font, **where)
-
-
-class Bar(NamedTuple):
-    """A value with its range, in the unit of the axis; and how it is written."""
-
-    mid: float
-    low: float
-    high: float
-    text: str
 
 
 def chart(figure: Figure, palette: Palette) -> go.Figure:
     """The chart of a Figure; all that a reader sees of names and units is literal text."""
-    canvas = Canvas(go.Figure(layout=_layout(palette)), figure, palette)
-    draw = {"bars": _draw_bars, "spans": _draw_spans}.get(figure.kind, _draw_in_time)
-    draw(canvas)
+    canvas = Canvas(go.Figure(layout=layout(palette)), figure, palette)
+    _DRAWERS[figure.kind](canvas)
     return canvas.plot
-
-
-def literal(text: object, longest: int = 200) -> str:
-    """Text for a Plotly label that shows exactly as it is, on one line, cut when it is too long."""
-    line = " ".join(str(text).split())
-    return (line if len(line) <= longest else line[: longest - 1] + "…").translate(_MARKS)
-
-
-def axis_unit(figure: Figure) -> tuple[str, float]:
-    """The written unit of the values and its size in canonical units, chosen from the largest middle."""
-    mids = [abs(mid) for series in figure.series for mid in series.mid if mid is not None]
-    return fmt.scale_for(figure.unit, max(mids, default=None))
-
-
-def has_values(figure: Figure) -> bool:
-    return any(mid is not None for series in figure.series for mid in series.mid)
 
 
 def reading_help(figure: Figure) -> str:
@@ -109,7 +66,9 @@ def reading_help(figure: Figure) -> str:
 
 
 def _range_help(figure: Figure) -> str:
-    if figure.kind == "spans" or len(figure.series) != 1 or not _ranged(figure.series[0]):
+    if figure.kind in scenarios.READING:
+        return scenarios.READING[figure.kind](figure)
+    if figure.kind == "spans" or len(figure.series) != 1 or not is_ranged(figure.series[0]):
         return ""
     return f"{'Line' if figure.kind == 'trace' else 'Solid'}: best estimate. Pale: its range."
 
@@ -125,68 +84,11 @@ def _hidden_help(figure: Figure) -> str:
     if figure.kind == "spans":
         hidden = sum(len(series.x) for series in figure.series) - MAX_SPANS
         return f"The {MAX_SPANS} longest; {hidden} shorter ones are in the table." if hidden > 0 else ""
-    hidden = len(figure.series[0].x) - MAX_BARS if figure.kind == "bars" else len(figure.series) - MAX_SERIES
+    if figure.kind in ("bars", "tornado"):
+        hidden = max((len(series.x) for series in figure.series), default=0) - MAX_BARS
+    else:
+        hidden = len(figure.series) - MAX_SERIES
     return f"{hidden} more are in the table." if hidden > 0 else ""
-
-
-def _ranged(series: Series) -> bool:
-    return any(low != high for low, high in zip(series.low, series.high, strict=False))
-
-
-def _layout(palette: Palette) -> dict[str, Any]:
-    axis = {
-        "gridcolor": palette.grid,
-        "zeroline": False,
-        "linecolor": palette.grid,
-        "tickfont": {"color": palette.ink, "size": 12},
-        "fixedrange": True,
-        "title": {"text": "", "standoff": 0},
-    }
-    return {
-        "margin": {"l": 0, "r": 4, "t": 26, "b": 42},
-        "height": 270,
-        "showlegend": False,
-        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "font": {"color": palette.ink}},
-        "barmode": "overlay",
-        "bargap": 0,
-        "hovermode": "closest",
-        "dragmode": False,
-        "font": {"color": palette.ink, "size": 12},
-        "hoverlabel": {"font": {"color": palette.ink, "size": 12}},
-        "xaxis": axis | {"showgrid": False, "automargin": False},
-        "yaxis": axis | {"rangemode": "tozero", "nticks": 5, "exponentformat": "none", "separatethousands": True},
-    }
-
-
-# Values.
-
-
-def _bars(figure: Figure, series: Series) -> list[Bar | None]:
-    """The values of a series in the unit of the axis; None where there is none."""
-    _, size = axis_unit(figure)
-    return [_bar(series, index, figure.unit, size) for index in range(len(series.x))]
-
-
-def _bar(series: Series, index: int, unit: str, size: float) -> Bar | None:
-    mid = series.mid[index]
-    if mid is None or not math.isfinite(mid):
-        return None
-    low, high = _bound(series.low, index, mid), _bound(series.high, index, mid)
-    written = fmt.amount(mid, unit)
-    if low != high:
-        written += f" ({_range_text(Estimate(low, mid, high, unit, 'modelled'))})"
-    return Bar(mid / size, low / size, high / size, written)
-
-
-def _bound(values: Sequence[float | None], index: int, default: float) -> float:
-    value = values[index] if index < len(values) else None
-    return default if value is None else value
-
-
-def _range_text(estimate: Estimate) -> str:
-    """The range without its unit, which stands before it."""
-    name, _ = fmt.scale_for(estimate.unit, estimate.mid)
-    return fmt.span_of(estimate).removesuffix(f"{fmt.THIN}{name}")
 
 
 # Bars with names.
@@ -196,14 +98,15 @@ def _draw_bars(canvas: Canvas) -> None:
     shown = canvas.figure.series[:MAX_SERIES]
     names = shown[0].x[:MAX_BARS]
     row_px = LABEL_PX + BAR_ROW_PX * len(shown) + 8
+    bars: list[Bar | None] = []
     for hue, series in enumerate(shown):
         shift = (LABEL_PX - row_px / 2 + (hue + 0.5) * BAR_ROW_PX) / row_px
-        bars = _bars(canvas.figure, series)[:MAX_BARS]
+        bars = bars_of(canvas.figure, series)[:MAX_BARS]
         known = {row + shift: bar for row, bar in enumerate(bars) if bar}
         _add_horizontal(canvas, known, BAR_PX / row_px, hue)
-        if len(shown) == 1:
-            _label_bars(canvas, names, bars, row_px / 2 - 10)
-    _name_series(canvas, shown)
+    alone = [literal(bar.text if bar else fmt.MISSING) for bar in bars] if len(shown) == 1 else [""] * len(names)
+    label_rows(canvas, list(zip(names, alone, strict=True)), row_px)
+    name_series(canvas, shown)
     top = 26 if len(shown) > 1 else 2
     canvas.plot.update_layout(height=max(len(names), 1) * row_px + top, margin={"t": top, "r": 0, "b": 0})
     canvas.plot.update_xaxes(visible=False, rangemode="tozero")
@@ -213,33 +116,10 @@ def _draw_bars(canvas: Canvas) -> None:
 def _add_horizontal(canvas: Canvas, bars: dict[float, Bar], thick: float, hue: int) -> None:
     """Bars by where they stand: the range first, so that the middle lies over it."""
     values = list(bars.values())
-    same = {"y": list(bars), "orientation": "h", "marker_line_width": 0, **_hover([literal(b.text) for b in values])}
+    same = {"y": list(bars), "orientation": "h", "marker_line_width": 0, **hover([literal(b.text) for b in values])}
     ranges, lows = [bar.high - bar.low for bar in values], [bar.low for bar in values]
     canvas.plot.add_bar(x=ranges, base=lows, width=thick, marker_color=canvas.palette.pale, **same)
     canvas.plot.add_bar(x=[bar.mid for bar in values], width=thick * 0.6, marker_color=canvas.hue(hue), **same)
-
-
-def _hover(texts: Sequence[str]) -> dict[str, Any]:
-    return {"customdata": texts, "hovertemplate": "%{customdata}<extra></extra>"}
-
-
-def _label_bars(canvas: Canvas, names: Sequence[Any], bars: Sequence[Bar | None], up_px: float) -> None:
-    for row, (name, bar) in enumerate(zip(names, bars, strict=True)):
-        place = {"y": row, "yshift": up_px, "yanchor": "middle", "xref": "paper"}
-        canvas.text(literal(name, LABEL_CHARS), x=0, xanchor="left", **place)
-        canvas.text(literal(bar.text if bar else fmt.MISSING), x=1, xanchor="right", **place)
-
-
-def _name_series(canvas: Canvas, shown: Sequence[Series]) -> None:
-    """A legend of plain markers, only where there is more than one series."""
-    if len(shown) < 2:
-        return
-    canvas.plot.update_traces(showlegend=False)
-    for hue, series in enumerate(shown):
-        marker = {"size": 10, "symbol": "square", "color": canvas.hue(hue)}
-        name = literal(series.name, LABEL_CHARS)
-        canvas.plot.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
-    canvas.plot.update_layout(showlegend=True)
 
 
 # Values in time: bars a day, and lines.
@@ -251,22 +131,18 @@ def _draw_in_time(canvas: Canvas) -> None:
     for hue, series in enumerate(shown):
         add = _add_days if figure.kind == "days" else _add_line
         add(canvas, series, canvas.hue(hue))
-    _name_series(canvas, shown)
-    many = len(shown) > 1
-    name, _ = axis_unit(figure)
-    canvas.plot.update_layout(margin={"t": 50 if many else 26})
-    if name != "$":  # then each tick has it
-        canvas.text(literal(name), xref="paper", yref="paper", x=0, y=1, yshift=12 if many else 18, xanchor="left")
-    canvas.plot.update_yaxes(tickprefix="$" if name == "$" else "")
+    name_series(canvas, shown)
+    canvas.plot.update_layout(margin={"t": 50 if len(shown) > 1 else 26})
+    write_unit(canvas, up_px=12 if len(shown) > 1 else 18)
     _time_axis(canvas)
 
 
 def _add_days(canvas: Canvas, series: Series, colour: str) -> None:
-    known = {_moment(x): bar for x, bar in zip(series.x, _bars(canvas.figure, series), strict=True) if bar}
+    known = {moment_of(x): bar for x, bar in zip(series.x, bars_of(canvas.figure, series), strict=True) if bar}
     late = [_is_late(canvas.figure, x) for x in known]
     values, thick_ms = list(known.values()), _thickness(series) * DAY_MS
     texts = [_day_text(x, bar, partial) for (x, bar), partial in zip(known.items(), late, strict=True)]
-    same = {"x": list(known), "marker_line_width": 0, **_hover(texts)}
+    same = {"x": list(known), "marker_line_width": 0, **hover(texts)}
     if len(canvas.figure.series) > 1:
         canvas.plot.update_layout(barmode="stack")
     else:
@@ -280,12 +156,12 @@ def _add_days(canvas: Canvas, series: Series, colour: str) -> None:
 
 def _thickness(series: Series) -> float:
     """The part of its day that a bar fills: less when there are few days, so that no bar becomes a block."""
-    days = (_moment(series.x[-1]) - _moment(series.x[0])).days + 1 if series.x else 0
+    days = (moment_of(series.x[-1]) - moment_of(series.x[0])).days + 1 if series.x else 0
     return min(1.0, max(days, 7) / 16)
 
 
 def _is_late(figure: Figure, x: Any) -> bool:
-    return figure.partial_from is not None and x >= _moment(figure.partial_from)
+    return figure.partial_from is not None and x >= moment_of(figure.partial_from)
 
 
 def _day_text(when: datetime, bar: Bar, partial: bool) -> str:
@@ -293,15 +169,15 @@ def _day_text(when: datetime, bar: Bar, partial: bool) -> str:
 
 
 def _add_line(canvas: Canvas, series: Series, colour: str) -> None:
-    xs = [_moment(x) if isinstance(x, date) else x for x in series.x]
-    bars = _bars(canvas.figure, series)
+    xs = [moment_of(x) if isinstance(x, date) else x for x in series.x]
+    bars = bars_of(canvas.figure, series)
     if len(canvas.figure.series) == 1:
         for piece in _ranged_pieces(xs, bars):
             _add_band(canvas, piece)
     late = [_is_late(canvas.figure, x) for x in xs]
     few = {"mode": "lines+markers", "marker": {"size": 4, "color": colour}} if len(xs) < 60 else {"mode": "lines"}
     same = {"x": xs, "connectgaps": False, **few}
-    same |= _hover([f"{_when(x)}<br>{literal(bar.text)}" if bar else "" for x, bar in zip(xs, bars, strict=True)])
+    same |= hover([f"{_when(x)}<br>{literal(bar.text)}" if bar else "" for x, bar in zip(xs, bars, strict=True)])
     for partial, dash in ((False, "solid"), (True, "dot")):
         ys = [bar.mid if bar and is_late == partial else None for bar, is_late in zip(bars, late, strict=True)]
         if any(y is not None for y in ys):
@@ -329,13 +205,6 @@ def _add_band(canvas: Canvas, piece: Sequence[tuple[Any, Bar]]) -> None:
     canvas.plot.add_scatter(x=[x for x, _ in around], y=[y for _, y in around], **fill)
 
 
-def _moment(x: Any) -> datetime:
-    """A day or a moment in UTC, without its zone: Plotly would otherwise shift it to the reader's."""
-    if isinstance(x, datetime):
-        return x.astimezone(UTC).replace(tzinfo=None) if x.tzinfo else x
-    return datetime(x.year, x.month, x.day)  # noqa: DTZ001 - see above
-
-
 def _time_axis(canvas: Canvas) -> None:
     xs = [x for series in canvas.figure.series for x in series.x]
     if not xs:
@@ -345,15 +214,7 @@ def _time_axis(canvas: Canvas) -> None:
     elif canvas.figure.kind == "trace":
         canvas.plot.update_xaxes(tickformat="%H:%M\n%-d %b", nticks=7)
     else:
-        _day_axis(canvas, min(map(_moment, xs)), max(map(_moment, xs)))
-
-
-def _day_axis(canvas: Canvas, first: datetime, last: datetime) -> None:
-    first = min(first, last - timedelta(days=6))
-    margin = timedelta(hours=14)
-    canvas.plot.update_xaxes(range=[first - margin, last + margin], tickformat="%-d %b\n%Y", nticks=8)
-    if (last - first).days < 8:
-        canvas.plot.update_xaxes(dtick=DAY_MS)
+        day_axis(canvas, min(map(moment_of, xs)), max(map(moment_of, xs)))
 
 
 def _duration_axis(canvas: Canvas, end_s: float, at_most: int = 6) -> None:
@@ -404,7 +265,7 @@ def _add_depth(canvas: Canvas, rows: dict[int, Span], depth: int) -> None:
         x=[span.end - span.start for span in rows.values()],
         width=12 / SPAN_ROW_PX,
         marker={"color": canvas.hue(0), "opacity": DEPTH_OPACITY[min(depth, 3)], "line": {"width": 0}},
-        **_hover(texts),
+        **hover(texts),
     )
 
 
@@ -432,3 +293,14 @@ def _left_px(spans: Sequence[Span]) -> int:
 
 def _after(seconds: float) -> str:
     return literal(fmt.duration(seconds) if seconds else "0")
+
+
+_DRAWERS = {
+    "bars": _draw_bars,
+    "days": _draw_in_time,
+    "trace": _draw_in_time,
+    "spans": _draw_spans,
+    "fan": scenarios.draw_fan,
+    "scatter": scenarios.draw_scatter,
+    "tornado": scenarios.draw_tornado,
+}

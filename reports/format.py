@@ -88,7 +88,12 @@ def amount(value: float | None, unit: str, scale: tuple[str, float] | None = Non
         return money(value)
     if name == "call":  # counted, so all its figures are true; its label says what it is
         return count(value)
-    return f"{number(value / size)}{THIN}{name}".rstrip(THIN)
+    return with_unit(number(value / size), name)
+
+
+def with_unit(text: str, name: str) -> str:
+    """A written number with its unit after it; a ratio, whose unit is 1, has none."""
+    return text if name in ("", "1") else f"{text}{THIN}{name}"
 
 
 def span_of(estimate: Estimate) -> str:
@@ -98,7 +103,7 @@ def span_of(estimate: Estimate) -> str:
     name, size = scale_for(estimate.unit, estimate.mid)
     if name == "$":
         return f"{money(estimate.low)}–{money(estimate.high)}"
-    return f"{number(estimate.low / size)}–{number(estimate.high / size)}{THIN}{name}"
+    return with_unit(f"{number(estimate.low / size)}–{number(estimate.high / size)}", name)
 
 
 def short_id(text: str) -> str:

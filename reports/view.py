@@ -53,13 +53,20 @@ class Tile:
 
 @dataclass(frozen=True)
 class Series:
-    """One line, band or set of bars; `low` and `high` bound `mid` where there is a range. None is a gap."""
+    """One line, band or set of bars or points; `low` and `high` bound `mid` where there is a range. None is a gap.
+
+    The last four are of a `scatter`: what each point is, the range of x, and how the points stand to each other.
+    """
 
     name: str
     x: tuple[Any, ...]
     mid: tuple[float | None, ...]
     low: tuple[float | None, ...] = ()
     high: tuple[float | None, ...] = ()
+    names: tuple[str, ...] = ()
+    x_low: tuple[float | None, ...] = ()
+    x_high: tuple[float | None, ...] = ()
+    role: Literal["", "frontier", "dominated"] = ""
 
 
 @dataclass(frozen=True)
@@ -69,14 +76,26 @@ class Figure:
     `bars` has text x (one horizontal bar each, largest first); `days` one value a day with its range;
     `trace` a value over time; `spans` one bar per piece of work from `low` to `high` in seconds since the start,
     where `mid` is the depth of nesting. `partial_from`: what starts here is not complete yet.
+
+    `fan`: x are years (whole numbers) or days; `low`, `mid`, `high` are P5, P50, P95 of one scenario a series. A series
+    without a range is a line, e.g. a budget. What starts at `partial_from` is a forecast.
+    `scatter`: x are numbers of `x_unit`. The points of a series with the role `frontier` are joined and named; those
+    that are `dominated` are paler.
+    `tornado`: two series with the same x, the names of the drivers; `mid` is what comes out with each driver at its
+    low, and at its high, where `base` comes out with none of them changed. The drawer puts the widest first.
     """
 
-    kind: Literal["bars", "days", "trace", "spans"]
+    kind: Literal["bars", "days", "trace", "spans", "fan", "scatter", "tornado"]
     title: str
     unit: str
     series: tuple[Series, ...]
     alt: str
     partial_from: datetime | None = None
+    base: float | None = None
+    y_label: str = ""  # what the values of a scatter are
+    x_label: str = ""
+    x_unit: str = "1"
+    is_log_x: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import pytest
 from stand_in import HOSTILE, MARKDOWN
 
 from joulebook.reports import figures
-from joulebook.reports.figures import Palette, chart, literal, reading_help
+from joulebook.reports.canvas import Palette, has_values, literal
+from joulebook.reports.figures import chart, reading_help
 from joulebook.reports.view import Figure, Series
 
 PALETTE = Palette(("#111111", "#222222", "#333333"), pale="#aaaaaa", ink="#bbbbbb", grid="#cccccc")
@@ -149,8 +150,8 @@ def test_a_hostile_name_reaches_plotly_only_as_literal_text(kind, name):
 
 
 def test_a_figure_of_gaps_has_no_values():
-    assert not figures.has_values(days([None, None]))
-    assert figures.has_values(days([None, 0.0]))
+    assert not has_values(days([None, None]))
+    assert has_values(days([None, 0.0]))
 
 
 def contrast(one: str, other: str) -> float:

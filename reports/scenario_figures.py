@@ -1,0 +1,309 @@
+"""Charts of what may be: several futures, several systems, several causes of a range.
+
+    fan       a line a scenario with its band; with many of them only the ends have their range, as whiskers
+    scatter   a point a system with its range in both directions; the frontier is joined and named
+    tornado   a row a driver: from the base to what comes out at its low, and at its high; the widest on top
+
+Scenarios differ by symbol as well as by hue. `READING` says in words how to read each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from datetime import date
+from typing import Any
+
+from joulebook.reports import format as fmt
+from joulebook.reports.canvas import (
+    LABEL_CHARS,
+    MAX_SERIES,
+    Bar,
+    Canvas,
+    axis_unit,
+    bars_of,
+    day_axis,
+    hover,
+    is_ranged,
+    label_rows,
+    literal,
+    moment_of,
+    name_series,
+    write_unit,
+)
+from joulebook.reports.placing import NAME_CHARS, free_places, widest_first
+from joulebook.reports.view import Figure, Series
+
+MOST_BANDS = 3  # more of them over each other are mud
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
+MOST_SYMBOLS = 40  # values of a line that still has a symbol at each
+MAX_ROWS = 15
+LABEL_PX, LANE_PX = 22, 8
+
+
+# Fans.
+
+
+def draw_fan(canvas: Canvas) -> None:
+    shown = canvas.figure.series[:MAX_SERIES]
+    banded = has_bands(canvas.figure)
+    for hue, series in enumerate(shown):
+        known = [(_place(x), bar) for x, bar in zip(series.x, bars_of(canvas.figure, series), strict=True) if bar]
+        if known and banded and is_ranged(series):
+            _add_band(canvas, known, hue)
+    for hue, series in enumerate(shown):
+        _add_scenario(canvas, series, hue, whisker=not banded and is_ranged(series))
+    name_series(canvas, shown, SYMBOLS)
+    canvas.plot.update_layout(margin={"t": 50 if len(shown) > 1 else 26})
+    write_unit(canvas, up_px=12 if len(shown) > 1 else 18)
+    _x_axis(canvas)
+
+
+def has_bands(figure: Figure) -> bool:
+    """Whether each scenario has its band, because they are few."""
+    return sum(map(is_ranged, figure.series[:MAX_SERIES])) <= MOST_BANDS
+
+
+def _place(x: Any) -> Any:
+    return moment_of(x) if isinstance(x, date) else x
+
+
+def _add_band(canvas: Canvas, known: Sequence[tuple[Any, Bar]], hue: int) -> None:
+    alone = len(canvas.figure.series) == 1
+    look = {"fillcolor": canvas.palette.pale} if alone else {"fillcolor": canvas.hue(hue), "opacity": 0.2}
+    xs = [x for x, _ in known]
+    ys = [bar.high for _, bar in known] + [bar.low for _, bar in reversed(known)]
+    line = {"mode": "lines", "line_width": 0, "fill": "toself", "hoverinfo": "skip"}
+    canvas.plot.add_scatter(x=[*xs, *reversed(xs)], y=ys, **line, **look)
+
+
+def _add_scenario(canvas: Canvas, series: Series, hue: int, *, whisker: bool) -> None:
+    """The line of a scenario, dashed where it is a forecast; `whisker`: with the range of its last value."""
+    colour, bars = canvas.hue(hue), bars_of(canvas.figure, series)
+    xs = [_place(x) for x in series.x]
+    texts = [_told(series, x, bar) for x, bar in zip(xs, bars, strict=True)]
+    marks = {"mode": "lines+markers", "marker": {"size": 6, "color": colour, "symbol": SYMBOLS[hue]}}
+    look = marks if len(xs) <= MOST_SYMBOLS else {"mode": "lines"}
+    for forecast, ys in _pieces(canvas.figure, xs, bars):
+        line = {"color": colour, "width": 1.8, "dash": "dot" if forecast else "solid"}
+        canvas.plot.add_scatter(x=xs, y=ys, connectgaps=False, line=line, **look, **hover(texts))
+    if whisker:
+        _add_whiskers(canvas, [(xs[-1], bars[-1])] if bars and bars[-1] else [], colour)
+
+
+def _pieces(figure: Figure, xs: Sequence[Any], bars: Sequence[Bar | None]) -> list[tuple[bool, list[float | None]]]:
+    """What is known and what is forecast as two lines that meet."""
+    mids = [bar.mid if bar else None for bar in bars]
+    if figure.partial_from is None:
+        return [(False, mids)]
+    limit = moment_of(figure.partial_from)
+    first = next((n for n, x in enumerate(xs) if x >= limit), len(xs))
+    gap: list[float | None] = [None]
+    known = mids[:first] + gap * (len(mids) - first)
+    forecast = gap * max(0, first - 1) + mids[max(0, first - 1) :]
+    return [(is_late, ys) for is_late, ys in ((False, known), (True, forecast)) if any(y is not None for y in ys)]
+
+
+def _add_whiskers(canvas: Canvas, known: Sequence[tuple[Any, Bar]], colour: str) -> None:
+    error = {
+        "type": "data",
+        "symmetric": False,
+        "array": [bar.high - bar.mid for _, bar in known],
+        "arrayminus": [bar.mid - bar.low for _, bar in known],
+        "color": colour,
+        "thickness": 1.4,
+        "width": 4,
+    }
+    xs, ys = [x for x, _ in known], [bar.mid for _, bar in known]
+    canvas.plot.add_scatter(x=xs, y=ys, mode="markers", marker={"size": 1, "color": colour}, error_y=error)
+    canvas.plot.data[-1].update(hoverinfo="skip")
+
+
+def _told(series: Series, x: Any, bar: Bar | None) -> str:
+    when = str(x) if isinstance(x, int | float) else fmt.day(x)
+    return f"{literal(series.name, LABEL_CHARS)}, {when}<br>{literal(bar.text)}" if bar else ""
+
+
+def _x_axis(canvas: Canvas) -> None:
+    xs = [_place(x) for series in canvas.figure.series for x in series.x]
+    if not xs:
+        return
+    if isinstance(xs[0], int | float):
+        first, last = min(xs), max(xs)
+        step = max(1, math.ceil((last - first) / 6))
+        margin = max(0.3, (last - first) * 0.04)
+        canvas.plot.update_xaxes(range=[first - margin, last + margin], tick0=first, dtick=step, tickformat="d")
+        canvas.plot.update_layout(margin={"b": 26})
+    else:
+        day_axis(canvas, min(xs), max(xs))
+
+
+def _read_fan(figure: Figure) -> str:
+    told = []
+    if any(map(is_ranged, figure.series)):
+        ends = "Pale: from the 5th to the 95th percentile." if has_bands(figure) else ""
+        told.append(f"Line: the median. {ends or 'Whiskers: from the 5th to the 95th percentile of the last value.'}")
+    if figure.partial_from is not None:
+        told.append(f"Dotted: forecast from {fmt.day(figure.partial_from)}.")
+    return " ".join(told)
+
+
+# Points.
+
+
+def draw_scatter(canvas: Canvas) -> None:
+    figure = canvas.figure
+    shown = figure.series[:MAX_SERIES]
+    for hue, series in enumerate(shown):
+        _add_points(canvas, series, hue)
+    name_series(canvas, shown, SYMBOLS)
+    many = len(shown) > 1
+    canvas.plot.update_layout(height=360, margin={"t": 50 if many else 26, "b": 44})
+    write_unit(canvas, 12 if many else 18, figure.y_label)
+    unit, _ = x_scale(figure)
+    told = ", ".join(text for text in (figure.x_label, "" if unit in ("1", "$") else unit) if text)
+    canvas.text(literal(told), xref="paper", yref="paper", x=1, y=0, yshift=-34, xanchor="right")
+    _scatter_axes(canvas, unit)
+    _name_points(canvas)
+
+
+def x_scale(figure: Figure) -> tuple[str, float]:
+    """The written unit of x and its size, chosen from the largest."""
+    return fmt.scale_for(figure.x_unit, max((abs(x) for s in figure.series for x in s.x), default=None))
+
+
+def _scatter_axes(canvas: Canvas, unit: str) -> None:
+    if canvas.figure.is_log_x:
+        canvas.plot.update_xaxes(type="log", dtick=1)
+    else:
+        canvas.plot.update_xaxes(rangemode="tozero", nticks=6)
+    canvas.plot.update_xaxes(showgrid=True, exponentformat="none", tickprefix="$" if unit == "$" else "")
+    canvas.plot.update_yaxes(rangemode="normal")
+
+
+def _add_points(canvas: Canvas, series: Series, hue: int) -> None:
+    _, size = x_scale(canvas.figure)
+    bars = bars_of(canvas.figure, series)
+    kept = [n for n, bar in enumerate(bars) if bar]
+    known = [bar for bar in bars if bar]
+    xs = [series.x[n] / size for n in kept]
+    colour, pale = canvas.hue(hue), series.role == "dominated"
+    symbol = f"{SYMBOLS[hue]}-open" if pale else SYMBOLS[hue]
+    if series.role == "frontier":
+        joined = sorted(zip(xs, (bar.mid for bar in known), strict=True))
+        line = {"color": colour, "width": 1.4, "dash": "dot"}
+        ends = {"x": [x for x, _ in joined], "y": [y for _, y in joined]}
+        canvas.plot.add_scatter(mode="lines", line=line, hoverinfo="skip", **ends)
+    canvas.plot.add_scatter(
+        x=xs,
+        y=[bar.mid for bar in known],
+        mode="markers",
+        marker={"size": 8 if pale else 10, "symbol": symbol, "color": colour},
+        opacity=0.55 if pale else 1,
+        error_x=_errors(xs, [_ends(series, n, size) for n in kept], colour),
+        error_y=_errors([b.mid for b in known], [(b.low, b.high) for b in known], colour),
+        **hover([_point_text(canvas.figure, series, n, bar) for n, bar in zip(kept, known, strict=True)]),
+    )
+
+
+def _ends(series: Series, index: int, size: float) -> tuple[float, float]:
+    x = series.x[index]
+    low, high = (ends[index] if ends else None for ends in (series.x_low, series.x_high))
+    return (x if low is None else low) / size, (x if high is None else high) / size
+
+
+def _errors(mids: Sequence[float], ends: Sequence[tuple[float, float]], colour: str) -> dict[str, Any]:
+    if all(low == high for low, high in ends):
+        return {"visible": False}
+    over = [high - mid for mid, (_, high) in zip(mids, ends, strict=True)]
+    under = [mid - low for mid, (low, _) in zip(mids, ends, strict=True)]
+    bars = {"array": over, "arrayminus": under, "symmetric": False, "type": "data"}
+    return bars | {"color": colour, "thickness": 1, "width": 0}
+
+
+def _point_text(figure: Figure, series: Series, index: int, bar: Bar) -> str:
+    name = series.names[index] if series.names else series.name
+    x = fmt.amount(series.x[index], figure.x_unit)
+    told = (name, f"{figure.x_label} {x}", f"{figure.y_label} {bar.text}")
+    return "<br>".join(literal(text, 60) for text in told)
+
+
+def _name_points(canvas: Canvas) -> None:
+    """Names beside the points, where they have room."""
+    figure = canvas.figure
+    _, x_size = x_scale(figure)
+    _, y_size = axis_unit(figure)
+    for point, side in free_places(figure):
+        x = math.log10(point.x / x_size) if figure.is_log_x else point.x / x_size
+        xanchor, x_px, y_px = _BESIDE[side]
+        name = literal(point.name, NAME_CHARS)
+        canvas.text(name, x=x, y=point.y / y_size, xanchor=xanchor, xshift=x_px, yshift=y_px)
+
+
+# Where a name stands: its anchor, and how far from the point.
+_BESIDE = {"right": ("left", 8, 0), "left": ("right", -8, 0), "above": ("center", 0, 15), "below": ("center", 0, -15)}
+
+
+def _read_scatter(figure: Figure) -> str:
+    roles = {series.role for series in figure.series}
+    told = []
+    if "frontier" in roles:
+        told.append("Joined: the frontier, where nothing else is better in both.")
+    if "dominated" in roles:
+        told.append("Hollow: something else is at least as good in both.")
+    if any(is_ranged(series) or series.x_low for series in figure.series):
+        told.append("Thin lines: the range.")
+    return " ".join(told)
+
+
+# Causes.
+
+
+def draw_tornado(canvas: Canvas) -> None:
+    figure = canvas.figure
+    order = widest_first(figure)[:MAX_ROWS]
+    _, size = axis_unit(figure)
+    base = (figure.base or 0.0) / size
+    row_px = LABEL_PX + 2 * LANE_PX + 8
+    for hue, series in enumerate(figure.series[:2]):
+        shift = (LABEL_PX - row_px / 2 + (hue + 0.5) * LANE_PX) / row_px
+        bars = bars_of(figure, series)
+        rows = [(row + shift, bar) for row, n in enumerate(order) if (bar := bars[n])]
+        _add_lane(canvas, rows, base, hue, LANE_PX / row_px)
+    told = [(figure.series[0].x[n], literal(ends_text(figure, n))) for n in order]
+    label_rows(canvas, told, row_px)
+    canvas.plot.add_vline(x=base, line={"color": canvas.palette.ink, "width": 1})
+    name_series(canvas, figure.series[:2])
+    canvas.plot.update_layout(height=max(len(order), 1) * row_px + 26, margin={"t": 26, "r": 0, "b": 0})
+    canvas.plot.update_xaxes(visible=False, rangemode="normal")
+    canvas.plot.update_yaxes(visible=False, range=[len(order) - 0.5, -0.5], rangemode="normal")
+
+
+def _add_lane(canvas: Canvas, rows: Sequence[tuple[float, Bar]], base: float, hue: int, thick: float) -> None:
+    canvas.plot.add_bar(
+        y=[row for row, _ in rows],
+        x=[bar.mid - base for _, bar in rows],
+        base=base,
+        width=thick,
+        orientation="h",
+        marker={"color": canvas.hue(hue), "line": {"width": 0}},
+        **hover([literal(bar.text) for _, bar in rows]),
+    )
+
+
+def ends_text(figure: Figure, index: int) -> str:
+    """What comes out with a driver at its low and at its high, as `12.0 → 31.0 kg`."""
+    mids = [series.mid[index] for series in figure.series[:2]]
+    if any(mid is None for mid in mids):
+        return fmt.MISSING
+    name, size = axis_unit(figure)
+    if name == "$":
+        return " → ".join(fmt.money(mid) for mid in mids)
+    return fmt.with_unit(" → ".join(fmt.number(mid / size) for mid in mids if mid is not None), name)
+
+
+def _read_tornado(figure: Figure) -> str:
+    return f"Upright line: the base, {fmt.amount(figure.base, figure.unit)}. The widest driver is on top."
+
+
+READING: dict[str, Callable[[Figure], str]] = {"fan": _read_fan, "scatter": _read_scatter, "tornado": _read_tornado}
