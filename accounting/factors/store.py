@@ -27,7 +27,11 @@ WORLD = "WORLD"
 CATALOGUES = (
     "accelerators.csv",
     "disclosed.csv",
+    "paper2501.csv",
     "prices_fallback.csv",
+    "runtime_coefficients.csv",
+    "runtime_profiles.csv",
+    "scenarios.csv",
 )  # stand beside the factors, with columns of their own
 
 COLUMNS = ("value", "low", "high", "unit", "region", "valid_from", "valid_to",
