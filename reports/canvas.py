@@ -20,10 +20,10 @@ from joulebook.accounting.estimates import Estimate
 from joulebook.reports import format as fmt
 from joulebook.reports.view import Figure, Series
 
-MAX_SERIES = 6  # as many hues as can be told apart
 LABEL_CHARS = 30
 DAY_MS = 86_400_000
 CLEAR = "rgba(0,0,0,0)"
+LINE = "line-ew"  # the symbol of what is only a line
 
 # Plotly's markup, templates and TeX; and '#', because Streamlit replaces some hex colours anywhere in the chart.
 _MARKS = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;", "%": "&#37;", "#": "&#35;"})
@@ -137,10 +137,6 @@ def range_text(estimate: Estimate) -> str:
     return fmt.span_of(estimate).removesuffix(f"{fmt.THIN}{name}")
 
 
-def is_ranged(series: Series) -> bool:
-    return any(low != high for low, high in zip(series.low, series.high, strict=False))
-
-
 # What charts have in common.
 
 
@@ -155,6 +151,8 @@ def name_series(canvas: Canvas, shown: Sequence[Series], symbols: Sequence[str] 
     canvas.plot.update_traces(showlegend=False)
     for hue, series in enumerate(shown):
         marker = {"size": 10, "symbol": symbols[hue] if symbols else "square", "color": canvas.hue(hue)}
+        if marker["symbol"] == LINE:
+            marker["line"] = {"width": 2, "color": canvas.hue(hue)}
         name = literal(series.name, LABEL_CHARS)
         canvas.plot.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
     canvas.plot.update_layout(showlegend=True)
@@ -169,12 +167,18 @@ def label_rows(canvas: Canvas, rows: Sequence[tuple[Any, str]], row_px: float) -
             canvas.text(told, x=1, xanchor="right", **place)
 
 
-def write_unit(canvas: Canvas, up_px: float, label: str = "") -> None:
-    """What the values are, over their axis; a sum of money has its sign at each tick, and a ratio has no unit."""
+def head(canvas: Canvas, shown: Sequence[Series], label: str = "", symbols: Sequence[str] = ()) -> None:
+    """Over the axis of values: what they are, and over that the legend where there are several series.
+
+    A sum of money has its sign at each tick, and a ratio has no unit.
+    """
+    name_series(canvas, shown, symbols)
+    if len(shown) > 1:
+        canvas.plot.update_layout(margin={"t": 58}, legend={"y": 1, "yref": "container", "yanchor": "top"})
     name, _ = axis_unit(canvas.figure)
     canvas.plot.update_yaxes(tickprefix="$" if name == "$" else "")
     told = literal(", ".join(text for text in (label, "" if name in ("$", "1") else name) if text))
-    canvas.text(told, xref="paper", yref="paper", x=0, y=1, yshift=up_px, xanchor="left")
+    canvas.text(told, xref="paper", yref="paper", x=0, y=1, yshift=18, xanchor="left")
 
 
 def moment_of(x: Any) -> datetime:

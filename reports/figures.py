@@ -21,25 +21,24 @@ import plotly.graph_objects as go
 
 from joulebook.reports import format as fmt
 from joulebook.reports import scenario_figures as scenarios
+from joulebook.reports.axes import duration_ticks
 from joulebook.reports.canvas import (
     CLEAR,
     DAY_MS,
-    MAX_SERIES,
     Bar,
     Canvas,
     Palette,
     bars_of,
     day_axis,
+    head,
     hover,
-    is_ranged,
     label_rows,
     layout,
     literal,
     moment_of,
     name_series,
-    write_unit,
 )
-from joulebook.reports.pdf_figures import duration_ticks
+from joulebook.reports.reading import MAX_SERIES, how_to_read
 from joulebook.reports.view import Figure, Series
 
 MAX_BARS = 15
@@ -62,13 +61,15 @@ def chart(figure: Figure, palette: Palette) -> go.Figure:
 
 def reading_help(figure: Figure) -> str:
     """How to read the chart, in words, as far as it is drawn."""
-    return " ".join(text for text in (_range_help(figure), _partial_help(figure), _hidden_help(figure)) if text)
+    if figure.kind in ("fan", "scatter", "tornado"):
+        told = (how_to_read(figure, "Dotted"), _hidden_help(figure))
+    else:
+        told = (_range_help(figure), _partial_help(figure), _hidden_help(figure))
+    return " ".join(text for text in told if text)
 
 
 def _range_help(figure: Figure) -> str:
-    if figure.kind in scenarios.READING:
-        return scenarios.READING[figure.kind](figure)
-    if figure.kind == "spans" or len(figure.series) != 1 or not is_ranged(figure.series[0]):
+    if figure.kind == "spans" or len(figure.series) != 1 or not figure.series[0].is_ranged:
         return ""
     return f"{'Line' if figure.kind == 'trace' else 'Solid'}: best estimate. Pale: its range."
 
@@ -131,9 +132,7 @@ def _draw_in_time(canvas: Canvas) -> None:
     for hue, series in enumerate(shown):
         add = _add_days if figure.kind == "days" else _add_line
         add(canvas, series, canvas.hue(hue))
-    name_series(canvas, shown)
-    canvas.plot.update_layout(margin={"t": 50 if len(shown) > 1 else 26})
-    write_unit(canvas, up_px=12 if len(shown) > 1 else 18)
+    head(canvas, shown)
     _time_axis(canvas)
 
 

@@ -13,18 +13,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from joulebook.reports import format as fmt
+from joulebook.reports import pdf_scenarios as scenarios
+from joulebook.reports.axes import DAY_S, Axis, Tick, clock_step, duration_ticks, value_axis, year_ticks
+from joulebook.reports.reading import MAX_SERIES, has_bands, how_to_read
 from joulebook.reports.view import Figure, Series
 
-MAX_SERIES = 6  # as many as there are hues that everybody can tell apart
 MAX_ROWS = 20  # as many labels with bars as fit one page
 MAX_BARS = 40  # and as many bars
 MAX_SPANS = 30
 LABEL_CHARS = 60
-DAY_S = 86400
-# Steps of a clock that people read without counting, in seconds.
-CLOCK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, DAY_S, 2 * DAY_S)
-
-Tick = tuple[float, str]
 
 
 class Point(NamedTuple):
@@ -34,19 +31,6 @@ class Point(NamedTuple):
     mid: float
     low: float
     high: float
-
-
-class Axis(NamedTuple):
-    """The ends of an axis, in its unit."""
-
-    start: float
-    end: float
-
-    def at(self, value: float) -> float:
-        """Where a value stands between 0 and 1; in the middle when the axis has no length."""
-        if self.end == self.start:
-            return 0.5
-        return round((value - self.start) / (self.end - self.start), 5)
 
 
 def figure_data(figure: Figure) -> dict[str, Any]:
@@ -71,12 +55,16 @@ def figure_data(figure: Figure) -> dict[str, Any]:
 
 def _is_said(figure: Figure, unit: str) -> bool:
     """Whether the values say their unit themselves, or have none."""
-    return unit == "1" or figure.kind == "spans" or (figure.kind == "bars" and unit in ("$", "s"))
+    return unit == "1" or figure.kind in ("spans", "tornado") or (figure.kind == "bars" and unit in ("$", "s"))
 
 
 def _drawn(figure: Figure, scale: tuple[str, float]) -> dict[str, Any]:
     if figure.kind == "spans":
         return _spans(figure)
+    if figure.kind == "scatter":
+        return scenarios.scatter(figure, scale)
+    if figure.kind == "tornado":
+        return scenarios.tornado(figure, scale)
     return _bars(figure, scale) if figure.kind == "bars" else _lines(figure, scale)
 
 
@@ -89,6 +77,7 @@ def _hints(figure: Figure) -> list[str]:
         hints += ["Where the line is broken there is no value."] if any(None in s.mid for s in figure.series) else []
     if figure.kind == "bars" and ranged:
         hints.append("The thin line on each bar goes from low to high.")
+    hints += [text for text in (how_to_read(figure, "Dashed"),) if text]
     if figure.partial_from and figure.kind in ("days", "trace"):
         hints.append(f"Dashed from {fmt.day(figure.partial_from)}: not complete yet.")
     if len(figure.series) > MAX_SERIES:
@@ -111,7 +100,7 @@ def between(low: str, high: str) -> str:
     return f"{low} to {high}" if "-" in low else f"{low}–{high}"
 
 
-# Lines: days and traces.
+# Lines: days, traces and fans.
 
 
 def _lines(figure: Figure, scale: tuple[str, float]) -> dict[str, Any]:
@@ -120,18 +109,25 @@ def _lines(figure: Figure, scale: tuple[str, float]) -> dict[str, Any]:
     clock = figure.kind == "trace" and _is_calendar(figure)
     y_axis, y_ticks = value_axis([p.low for p in known] + [p.high for p in known] + [p.mid for p in known])
     xs = sorted({_seconds(x) for series in figure.series for x in series.x})
-    x_axis = Axis(xs[0] if _is_calendar(figure) else min(0.0, xs[0]), xs[-1])
-    partial_s = math.inf if figure.partial_from is None else _seconds(figure.partial_from)
+    starts_at_zero = figure.kind == "trace" and not _is_calendar(figure)
+    x_axis = Axis(min(0.0, xs[0]) if starts_at_zero else xs[0], xs[-1])
     limit_s = 1.5 * DAY_S if figure.kind == "days" else math.inf
     return {
         "lines": [
             [_piece(run, partial, x_axis, y_axis) for run, partial in _pieces(points, limit_s, partial_s)]
-            for points in kept
+            for points, partial_s in zip(kept, _partial(figure), strict=False)
         ],
+        "banded": figure.kind != "fan" or has_bands(figure),
         "y_ticks": [(y_axis.at(value), text) for value, text in y_ticks],
         "x_ticks": [(x_axis.at(value), text) for value, text in _x_ticks(figure, xs)],
         "hints": [f"Times are UTC, from {fmt.moment(datetime.fromtimestamp(xs[0], UTC))}."] if clock else [],
     }
+
+
+def _partial(figure: Figure) -> list[float]:
+    """From when on each series is not complete; a line without a range in a fan, such as a budget, always is."""
+    begin = math.inf if figure.partial_from is None else _seconds(figure.partial_from)
+    return [math.inf if figure.kind == "fan" and not series.low else begin for series in figure.series]
 
 
 def _is_calendar(figure: Figure) -> bool:
@@ -185,49 +181,17 @@ def _piece(run: Sequence[Point], partial: bool, x_axis: Axis, y_axis: Axis) -> d
     }
 
 
-def value_axis(values: Sequence[float]) -> tuple[Axis, list[Tick]]:
-    """An axis from zero that holds all values, with three to five round ticks on its longer side."""
-    low, high = min(0.0, *values), max(0.0, *values)
-    if low == high:
-        return Axis(0.0, 1.0), [(0.0, "0")]
-    step = _round_step(max(high, -low))
-    places = max(0, -math.floor(math.log10(step) + 1e-9))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return Axis(low, high), [(n * step, f"{n * step:,.{places}f}" if n else "0") for n in range(first, last + 1)]
-
-
-def _round_step(length: float, at_most: int = 4) -> float:
-    """The smallest of 1, 2, 5, 10, … that divides a length into few enough steps."""
-    power = 10.0 ** math.floor(math.log10(length / at_most))
-    return next(power * m for m in (1, 2, 5, 10) if length / (power * m) <= at_most + 1e-9)
-
-
 def _x_ticks(figure: Figure, xs: Sequence[float]) -> list[Tick]:
     if not _is_calendar(figure):
-        return duration_ticks(xs[-1])
-    if figure.kind == "days":
+        return year_ticks(xs[0], xs[-1]) if figure.kind == "fan" else duration_ticks(xs[-1])
+    if figure.kind in ("days", "fan"):
         return _day_ticks(xs)
     return _clock_ticks(xs[0], xs[-1])
 
 
-def _clock_step(length_s: float, at_most: int) -> float:
-    steps = [step for step in CLOCK_STEPS_S if length_s / step <= at_most]
-    if length_s < CLOCK_STEPS_S[0] * at_most or not steps:
-        return _round_step(length_s or 1.0, at_most)
-    return steps[0]
-
-
-def duration_ticks(length_s: float) -> list[Tick]:
-    """Round ticks from zero to a length of time, e.g. `0`, `5 min`, `10 min`."""
-    step = _clock_step(length_s, 6)
-    name, size = next((n, s) for n, s in (("h", 3600), ("min", 60), ("s", 1)) if step % s == 0 or s == 1)
-    count = math.floor(length_s / step + 1e-9)
-    return [(n * step, f"{n * step / size:,.6g}{fmt.THIN}{name}" if n else "0") for n in range(count + 1)]
-
-
 def _clock_ticks(start_s: float, end_s: float) -> list[Tick]:
     """Moments that are round on the UTC clock; the day is written once, at the first."""
-    step = _clock_step(end_s - start_s, 6)
+    step = clock_step(end_s - start_s, 6)
     pattern = "%H:%M" if step % 60 == 0 else "%H:%M:%S"
     ticks = []
     for n in range(math.ceil(start_s / step), math.floor(end_s / step) + 1):

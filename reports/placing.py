@@ -8,7 +8,7 @@ free_places    the side of its point on which each name has room; one without ro
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from joulebook.reports.view import Figure
@@ -71,26 +71,38 @@ def points_named(figure: Figure) -> list[Point]:
 
 
 def free_places(figure: Figure) -> Iterator[tuple[Point, Side]]:
-    """Each name that finds room beside its point, with the side; names never lie over each other or over points."""
-    every = [(x, y) for s in figure.series for x, y in zip(s.x, s.mid, strict=True) if y is not None]
-    named = points_named(figure)
-    xs, ys = _shares([x for x, _ in every], log=figure.is_log_x), _shares([y for _, y in every])
-    taken = [Box(xs[x] - 0.012, xs[x] + 0.012, ys[y] - 0.015, ys[y] + 0.015) for x, y in every]
-    for point in named:
+    """Each name that finds room beside its point, with the side; no name lies over a point, a range or another name."""
+    marks = list(_marks(figure))
+    origin = [] if figure.is_log_x else [0.0]
+    place_x = _axis([*origin, *(x for mark in marks for x in mark[:2])], log=figure.is_log_x)
+    place_y = _axis([y for *_, y in marks])
+    taken = [
+        Box(place_x(low) - 0.012, place_x(high) + 0.012, place_y(y) - 0.015, place_y(y) + 0.015)
+        for low, high, y in marks
+    ]
+    for point in points_named(figure):
         width = min(len(point.name), NAME_CHARS) * CHAR_SHARE
-        for side, box in _sides(xs[point.x], ys[point.y], width):
+        for side, box in _sides(place_x(point.x), place_y(point.y), width):
             if box.is_inside and not any(box.meets(other) for other in taken):
                 taken.append(box)
                 yield point, side
                 break
 
 
-def _shares(values: Sequence[float], *, log: bool = False) -> dict[float, float]:
-    """Where each value stands between 0 and 1, from zero or on a logarithmic axis from the least."""
-    steps = {value: math.log10(value) if log and value > 0 else value for value in values}
-    low = min(steps.values(), default=0.0) if log else min(0.0, *values) if values else 0.0
-    high = max(steps.values(), default=1.0)
-    return {value: 0.5 if high == low else (step - low) / (high - low) for value, step in steps.items()}
+def _marks(figure: Figure) -> Iterator[tuple[float, float, float]]:
+    """Each point with its range along x, and its height."""
+    for series in figure.series:
+        for n, (x, y) in enumerate(zip(series.x, series.mid, strict=True)):
+            low, high = (ends[n] if ends else None for ends in (series.x_low, series.x_high))
+            if y is not None:
+                yield x if low is None else low, x if high is None else high, y
+
+
+def _axis(values: Sequence[float], *, log: bool = False) -> Callable[[float], float]:
+    """Where a value stands between the least and the greatest of some, as a share."""
+    scale = math.log10 if log else float
+    low, high = scale(min(values, default=1.0)), scale(max(values, default=1.0))
+    return lambda value: 0.5 if high == low else (scale(value) - low) / (high - low)
 
 
 def _sides(x: float, y: float, width: float) -> Iterator[tuple[Side, Box]]:

@@ -4,40 +4,41 @@
     scatter   a point a system with its range in both directions; the frontier is joined and named
     tornado   a row a driver: from the base to what comes out at its low, and at its high; the widest on top
 
-Scenarios differ by symbol as well as by hue. `READING` says in words how to read each.
+Scenarios differ by symbol as well as by hue.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
 from joulebook.reports import format as fmt
 from joulebook.reports.canvas import (
     LABEL_CHARS,
-    MAX_SERIES,
+    LINE,
     Bar,
     Canvas,
     axis_unit,
     bars_of,
     day_axis,
+    head,
     hover,
-    is_ranged,
     label_rows,
     literal,
     moment_of,
     name_series,
-    write_unit,
 )
+from joulebook.reports.pdf_scenarios import ends_text
 from joulebook.reports.placing import NAME_CHARS, free_places, widest_first
+from joulebook.reports.reading import MAX_SERIES, has_bands
 from joulebook.reports.view import Figure, Series
 
-MOST_BANDS = 3  # more of them over each other are mud
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star")
 MOST_SYMBOLS = 40  # values of a line that still has a symbol at each
 MAX_ROWS = 15
+WHISKER_SHARE = 0.025  # of the length of the axis, between two whiskers
 LABEL_PX, LANE_PX = 22, 8
 
 
@@ -49,19 +50,12 @@ def draw_fan(canvas: Canvas) -> None:
     banded = has_bands(canvas.figure)
     for hue, series in enumerate(shown):
         known = [(_place(x), bar) for x, bar in zip(series.x, bars_of(canvas.figure, series), strict=True) if bar]
-        if known and banded and is_ranged(series):
+        if known and banded and series.is_ranged:
             _add_band(canvas, known, hue)
     for hue, series in enumerate(shown):
-        _add_scenario(canvas, series, hue, whisker=not banded and is_ranged(series))
-    name_series(canvas, shown, SYMBOLS)
-    canvas.plot.update_layout(margin={"t": 50 if len(shown) > 1 else 26})
-    write_unit(canvas, up_px=12 if len(shown) > 1 else 18)
+        _add_scenario(canvas, series, hue, whisker=not banded and series.is_ranged)
+    head(canvas, shown, symbols=[SYMBOLS[n] if _is_dotted(series) else LINE for n, series in enumerate(shown)])
     _x_axis(canvas)
-
-
-def has_bands(figure: Figure) -> bool:
-    """Whether each scenario has its band, because they are few."""
-    return sum(map(is_ranged, figure.series[:MAX_SERIES])) <= MOST_BANDS
 
 
 def _place(x: Any) -> Any:
@@ -77,46 +71,43 @@ def _add_band(canvas: Canvas, known: Sequence[tuple[Any, Bar]], hue: int) -> Non
     canvas.plot.add_scatter(x=[*xs, *reversed(xs)], y=ys, **line, **look)
 
 
+def _is_dotted(series: Series) -> bool:
+    """Whether each value has its symbol: not where they are many, nor on a mere line such as a budget."""
+    return len(series.x) <= MOST_SYMBOLS and (bool(series.low) or len(series.x) > 2)
+
+
 def _add_scenario(canvas: Canvas, series: Series, hue: int, *, whisker: bool) -> None:
-    """The line of a scenario, dashed where it is a forecast; `whisker`: with the range of its last value."""
+    """The line of a scenario, dotted where it is a forecast; `whisker`: with the range of its last value beside it."""
     colour, bars = canvas.hue(hue), bars_of(canvas.figure, series)
     xs = [_place(x) for x in series.x]
     texts = [_told(series, x, bar) for x, bar in zip(xs, bars, strict=True)]
     marks = {"mode": "lines+markers", "marker": {"size": 6, "color": colour, "symbol": SYMBOLS[hue]}}
-    look = marks if len(xs) <= MOST_SYMBOLS else {"mode": "lines"}
-    for forecast, ys in _pieces(canvas.figure, xs, bars):
-        line = {"color": colour, "width": 1.8, "dash": "dot" if forecast else "solid"}
+    look = marks if _is_dotted(series) else {"mode": "lines"}
+    for is_forecast, ys in _pieces(canvas.figure, series, bars):
+        line = {"color": colour, "width": 1.8, "dash": "dot" if is_forecast else "solid"}
         canvas.plot.add_scatter(x=xs, y=ys, connectgaps=False, line=line, **look, **hover(texts))
-    if whisker:
-        _add_whiskers(canvas, [(xs[-1], bars[-1])] if bars and bars[-1] else [], colour)
+    if whisker and bars[-1]:
+        _add_whisker(canvas, xs[-1] + (hue + 1) * WHISKER_SHARE * (xs[-1] - xs[0]), bars[-1], hue)
 
 
-def _pieces(figure: Figure, xs: Sequence[Any], bars: Sequence[Bar | None]) -> list[tuple[bool, list[float | None]]]:
-    """What is known and what is forecast as two lines that meet."""
+def _pieces(figure: Figure, series: Series, bars: Sequence[Bar | None]) -> list[tuple[bool, list[float | None]]]:
+    """What is known and what is forecast as two lines that meet; a line without a range is neither."""
     mids = [bar.mid if bar else None for bar in bars]
-    if figure.partial_from is None:
+    if figure.partial_from is None or not series.low:
         return [(False, mids)]
     limit = moment_of(figure.partial_from)
-    first = next((n for n, x in enumerate(xs) if x >= limit), len(xs))
-    gap: list[float | None] = [None]
-    known = mids[:first] + gap * (len(mids) - first)
-    forecast = gap * max(0, first - 1) + mids[max(0, first - 1) :]
-    return [(is_late, ys) for is_late, ys in ((False, known), (True, forecast)) if any(y is not None for y in ys)]
+    first = next((n for n, x in enumerate(series.x) if _place(x) >= limit), len(mids))
+    last = max(0, first - 1)  # the forecast begins at the last that is known
+    known: list[float | None] = [*mids[:first], *[None] * (len(mids) - first)]
+    return [(False, known), (True, [*[None] * last, *mids[last:]])][: 1 if first == len(mids) else 2]
 
 
-def _add_whiskers(canvas: Canvas, known: Sequence[tuple[Any, Bar]], colour: str) -> None:
-    error = {
-        "type": "data",
-        "symmetric": False,
-        "array": [bar.high - bar.mid for _, bar in known],
-        "arrayminus": [bar.mid - bar.low for _, bar in known],
-        "color": colour,
-        "thickness": 1.4,
-        "width": 4,
-    }
-    xs, ys = [x for x, _ in known], [bar.mid for _, bar in known]
-    canvas.plot.add_scatter(x=xs, y=ys, mode="markers", marker={"size": 1, "color": colour}, error_y=error)
-    canvas.plot.data[-1].update(hoverinfo="skip")
+def _add_whisker(canvas: Canvas, x: Any, bar: Bar, hue: int) -> None:
+    over, under = [bar.high - bar.mid], [bar.mid - bar.low]
+    error = {"type": "data", "symmetric": False, "array": over, "arrayminus": under, "thickness": 1.6, "width": 0}
+    marker = {"size": 6, "color": canvas.hue(hue), "symbol": SYMBOLS[hue]}
+    error["color"] = canvas.hue(hue)
+    canvas.plot.add_scatter(x=[x], y=[bar.mid], mode="markers", marker=marker, error_y=error, hoverinfo="skip")
 
 
 def _told(series: Series, x: Any, bar: Bar | None) -> str:
@@ -132,20 +123,13 @@ def _x_axis(canvas: Canvas) -> None:
         first, last = min(xs), max(xs)
         step = max(1, math.ceil((last - first) / 6))
         margin = max(0.3, (last - first) * 0.04)
-        canvas.plot.update_xaxes(range=[first - margin, last + margin], tick0=first, dtick=step, tickformat="d")
+        whiskers = 0 if has_bands(canvas.figure) else len(canvas.figure.series) * WHISKER_SHARE * (last - first)
+        canvas.plot.update_xaxes(
+            range=[first - margin, last + margin + whiskers], tick0=first, dtick=step, tickformat="d"
+        )
         canvas.plot.update_layout(margin={"b": 26})
     else:
         day_axis(canvas, min(xs), max(xs))
-
-
-def _read_fan(figure: Figure) -> str:
-    told = []
-    if any(map(is_ranged, figure.series)):
-        ends = "Pale: from the 5th to the 95th percentile." if has_bands(figure) else ""
-        told.append(f"Line: the median. {ends or 'Whiskers: from the 5th to the 95th percentile of the last value.'}")
-    if figure.partial_from is not None:
-        told.append(f"Dotted: forecast from {fmt.day(figure.partial_from)}.")
-    return " ".join(told)
 
 
 # Points.
@@ -156,13 +140,11 @@ def draw_scatter(canvas: Canvas) -> None:
     shown = figure.series[:MAX_SERIES]
     for hue, series in enumerate(shown):
         _add_points(canvas, series, hue)
-    name_series(canvas, shown, SYMBOLS)
-    many = len(shown) > 1
-    canvas.plot.update_layout(height=360, margin={"t": 50 if many else 26, "b": 44})
-    write_unit(canvas, 12 if many else 18, figure.y_label)
+    canvas.plot.update_layout(height=360, margin={"b": 54})
+    head(canvas, shown, figure.y_label, SYMBOLS)
     unit, _ = x_scale(figure)
     told = ", ".join(text for text in (figure.x_label, "" if unit in ("1", "$") else unit) if text)
-    canvas.text(literal(told), xref="paper", yref="paper", x=1, y=0, yshift=-34, xanchor="right")
+    canvas.text(literal(told), xref="paper", yref="paper", x=1, y=0, yshift=-26, xanchor="right", yanchor="top")
     _scatter_axes(canvas, unit)
     _name_points(canvas)
 
@@ -244,33 +226,21 @@ def _name_points(canvas: Canvas) -> None:
 _BESIDE = {"right": ("left", 8, 0), "left": ("right", -8, 0), "above": ("center", 0, 15), "below": ("center", 0, -15)}
 
 
-def _read_scatter(figure: Figure) -> str:
-    roles = {series.role for series in figure.series}
-    told = []
-    if "frontier" in roles:
-        told.append("Joined: the frontier, where nothing else is better in both.")
-    if "dominated" in roles:
-        told.append("Hollow: something else is at least as good in both.")
-    if any(is_ranged(series) or series.x_low for series in figure.series):
-        told.append("Thin lines: the range.")
-    return " ".join(told)
-
-
 # Causes.
 
 
 def draw_tornado(canvas: Canvas) -> None:
     figure = canvas.figure
     order = widest_first(figure)[:MAX_ROWS]
-    _, size = axis_unit(figure)
-    base = (figure.base or 0.0) / size
+    scale = axis_unit(figure)
+    base = (figure.base or 0.0) / scale[1]
     row_px = LABEL_PX + 2 * LANE_PX + 8
     for hue, series in enumerate(figure.series[:2]):
         shift = (LABEL_PX - row_px / 2 + (hue + 0.5) * LANE_PX) / row_px
         bars = bars_of(figure, series)
         rows = [(row + shift, bar) for row, n in enumerate(order) if (bar := bars[n])]
         _add_lane(canvas, rows, base, hue, LANE_PX / row_px)
-    told = [(figure.series[0].x[n], literal(ends_text(figure, n))) for n in order]
+    told = [(figure.series[0].x[n], literal(ends_text([s.mid[n] for s in figure.series[:2]], scale))) for n in order]
     label_rows(canvas, told, row_px)
     canvas.plot.add_vline(x=base, line={"color": canvas.palette.ink, "width": 1})
     name_series(canvas, figure.series[:2])
@@ -289,21 +259,3 @@ def _add_lane(canvas: Canvas, rows: Sequence[tuple[float, Bar]], base: float, hu
         marker={"color": canvas.hue(hue), "line": {"width": 0}},
         **hover([literal(bar.text) for _, bar in rows]),
     )
-
-
-def ends_text(figure: Figure, index: int) -> str:
-    """What comes out with a driver at its low and at its high, as `12.0 → 31.0 kg`."""
-    mids = [series.mid[index] for series in figure.series[:2]]
-    if any(mid is None for mid in mids):
-        return fmt.MISSING
-    name, size = axis_unit(figure)
-    if name == "$":
-        return " → ".join(fmt.money(mid) for mid in mids)
-    return fmt.with_unit(" → ".join(fmt.number(mid / size) for mid in mids if mid is not None), name)
-
-
-def _read_tornado(figure: Figure) -> str:
-    return f"Upright line: the base, {fmt.amount(figure.base, figure.unit)}. The widest driver is on top."
-
-
-READING: dict[str, Callable[[Figure], str]] = {"fan": _read_fan, "scatter": _read_scatter, "tornado": _read_tornado}

@@ -68,6 +68,10 @@ class Series:
     x_high: tuple[float | None, ...] = ()
     role: Literal["", "frontier", "dominated"] = ""
 
+    @property
+    def is_ranged(self) -> bool:
+        return any(low != high for low, high in zip(self.low, self.high, strict=False))
+
 
 @dataclass(frozen=True)
 class Figure:

@@ -18,8 +18,9 @@ import pytest
 from joulebook.accounting.errors import MissingExtra
 from joulebook.accounting.estimates import Estimate, exactly, unknown
 from joulebook.reports import pdf
+from joulebook.reports.axes import duration_ticks, value_axis
 from joulebook.reports.pdf import document_data, pdf_bytes, write_pdf
-from joulebook.reports.pdf_figures import duration_ticks, figure_data, value_axis
+from joulebook.reports.pdf_figures import figure_data
 from joulebook.reports.pdf_tables import MAX_ROWS, table_data
 from joulebook.reports.view import Column, FactorUse, Figure, Series, Tile, View
 
