@@ -5,6 +5,8 @@ question can be asked again as it would have been answered on any earlier day. A
 content and the set's id is a hash of all rows: a number that names them can be checked.
 
     load() -> FactorSet -> select(kind, region, when) -> Match(factor, how well it fits)
+
+`factor_set(home)` adds the hourly and monthly series that were imported into a home (`series`).
 """
 
 from __future__ import annotations
@@ -18,54 +20,26 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache, cached_property
 from importlib import resources
+from pathlib import Path
 
 from joulebook.accounting.errors import FactorError
+from joulebook.accounting.factors.fact import COLUMNS, Factor
+from joulebook.accounting.factors.series import Series, load_series
 
 # How well a factor fits, best first. `declared` comes from the site file, not from a table.
 MATCHES = ("declared", "exact", "older", "newer", "parent", "world")
 WORLD = "WORLD"
 CATALOGUES = (
     "accelerators.csv",
+    "cloud_regions.csv",
     "disclosed.csv",
+    "hardware.csv",
     "paper2501.csv",
     "prices_fallback.csv",
     "runtime_coefficients.csv",
     "runtime_profiles.csv",
     "scenarios.csv",
 )  # stand beside the factors, with columns of their own
-
-COLUMNS = ("value", "low", "high", "unit", "region", "valid_from", "valid_to",
-           "basis", "source", "url", "licence", "retrieved")  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Factor:
-    """One fact: `low` ≤ `value` ≤ `high` in `unit`, true in [valid_from, valid_to)."""
-
-    kind: str
-    value: float
-    low: float
-    high: float
-    unit: str
-    region: str
-    valid_from: date
-    valid_to: date | None
-    basis: str
-    source: str
-    url: str
-    licence: str
-    retrieved: date
-
-    @cached_property
-    def factor_id(self) -> str:
-        """Kind, region, first day, and a hash of everything the row says."""
-        content = "\x1f".join(str(part) for part in (self.kind, *(getattr(self, name) for name in COLUMNS)))
-        digest = hashlib.sha256(content.encode()).hexdigest()[:8]
-        return f"{self.kind}/{self.region}/{self.valid_from}/{digest}"
-
-    @property
-    def valid(self) -> str:
-        return f"{self.valid_from} – {self.valid_to or 'now'}"
 
 
 @dataclass(frozen=True)
@@ -78,14 +52,16 @@ class Match:
 
 @dataclass(frozen=True)
 class FactorSet:
-    """All rows that were known on a day."""
+    """All rows and series that were known on a day."""
 
     rows: tuple[Factor, ...]
+    series: tuple[Series, ...] = ()
 
     @cached_property
     def set_id(self) -> str:
-        """A hash of the content of all rows, 12 hexadecimal digits."""
-        return hashlib.sha256("\n".join(sorted(row.factor_id for row in self.rows)).encode()).hexdigest()[:12]
+        """A hash of the content of all rows and series, 12 hexadecimal digits."""
+        ids = sorted([*(row.factor_id for row in self.rows), *(each.factor_id for each in self.series)])
+        return hashlib.sha256("\n".join(ids).encode()).hexdigest()[:12]
 
     @cached_property
     def _by_place(self) -> dict[tuple[str, str], list[Factor]]:
@@ -95,8 +71,11 @@ class FactorSet:
         return places
 
     def as_of(self, day: date) -> FactorSet:
-        """The rows that were known on a day."""
-        return FactorSet(tuple(row for row in self.rows if row.retrieved <= day))
+        """What was known on a day."""
+        return FactorSet(
+            tuple(row for row in self.rows if row.retrieved <= day),
+            tuple(each for each in self.series if each.retrieved <= day),
+        )
 
     def regions(self, kind: str) -> list[str]:
         return sorted({row.region for row in self.rows if row.kind == kind})
@@ -106,16 +85,28 @@ class FactorSet:
 
         Raises FactorError when there is not even a value for the world.
         """
+        found = self.find(kind, region, when)
+        if found is None:
+            raise FactorError(f"no factor of kind {kind!r} for {region!r} nor for the world: see `joulebook factors`")
+        return found
+
+    def find(self, kind: str, region: str, when: date) -> Match | None:
+        """The same; None where not even the world has one."""
         for step, place in enumerate(_places(region)):
             rows = self._by_place.get((kind, place.upper()), [])
             if rows:
                 row, age = _nearest(rows, when)
                 return Match(row, "world" if place == WORLD else "parent" if step else age)
-        raise FactorError(f"no factor of kind {kind!r} for {region!r} nor for the world: see `joulebook factors`")
+        return None
+
+    def series_of(self, kind: str, region: str) -> list[Series]:
+        """The series of a place itself, the one that stands above the others first: hourly, then the newest."""
+        fitting = [each for each in self.series if (each.kind, each.region) == (kind, region.upper())]
+        return sorted(fitting, key=lambda each: (each.resolution == "hourly", each.retrieved, each.factor_id))[::-1]
 
     def knows(self, kind: str, region: str) -> bool:
         """Whether a place itself (not its parent) has a factor of this kind."""
-        return (kind, region.upper()) in self._by_place
+        return (kind, region.upper()) in self._by_place or bool(self.series_of(kind, region))
 
     def knows_place(self, kind: str, region: str) -> bool:
         """Whether a place or one of its parents short of the world has a factor of this kind; the world itself does."""
@@ -154,22 +145,22 @@ def parse_table(kind: str, text: str) -> list[Factor]:
 
 
 def _row(kind: str, line: int, cells: dict[str, str]) -> Factor:
+    missing = [name for name in COLUMNS if name != "valid_to" and not cells[name]]
+    if missing:
+        raise FactorError(f"factor table {kind}, line {line}: {', '.join(missing)} missing; every fact has a source")
     try:
         value, low, high = float(cells["value"]), float(cells["low"]), float(cells["high"])
-        days = {name: date.fromisoformat(cells[name]) if cells[name] else None for name in ("valid_from", "valid_to")}
-        retrieved = date.fromisoformat(cells["retrieved"])
-    except (ValueError, TypeError, KeyError) as error:
+        valid_from, retrieved = date.fromisoformat(cells["valid_from"]), date.fromisoformat(cells["retrieved"])
+        valid_to = date.fromisoformat(cells["valid_to"]) if cells["valid_to"] else None
+    except ValueError as error:
         raise FactorError(f"factor table {kind}, line {line}: {error}") from error
     if not (0 <= low <= value <= high and math.isfinite(high)):
         raise FactorError(
             f"factor table {kind}, line {line}: low ≤ value ≤ high does not hold ({low}, {value}, {high})"
         )
-    missing = [name for name in COLUMNS if name != "valid_to" and not cells[name]]
-    if missing or days["valid_from"] is None:
-        raise FactorError(f"factor table {kind}, line {line}: {', '.join(missing)} missing; every fact has a source")
     texts = {name: cells[name] for name in ("unit", "region", "basis", "source", "url", "licence")}
-    return Factor(kind=kind, value=value, low=low, high=high, valid_from=days["valid_from"],
-                  valid_to=days["valid_to"], retrieved=retrieved, **texts)  # fmt: skip
+    return Factor(kind=kind, value=value, low=low, high=high, valid_from=valid_from, valid_to=valid_to,
+                  retrieved=retrieved, **texts)  # fmt: skip
 
 
 @cache
@@ -181,3 +172,9 @@ def load() -> FactorSet:
         if table.name.endswith(".csv") and table.name not in CATALOGUES:
             rows += parse_table(table.name.removesuffix(".csv"), table.read_text(encoding="utf-8"))
     return FactorSet(tuple(rows))
+
+
+def factor_set(home: Path) -> FactorSet:
+    """The factors that a home is read with: the tables, and the series that were imported into it."""
+    series = load_series(home)
+    return FactorSet(load().rows, series) if series else load()
