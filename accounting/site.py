@@ -48,7 +48,7 @@ class Site:
 RANGES = tuple(field.name for field in fields(Site) if "Range" in str(field.type))
 # Idle energy of a node goes to its runs by what they reserved, in equal parts, or to nobody.
 IDLE_POLICIES = ("reservation", "equal", "none")
-_LEAST = {"pue": 1.0, "it_overhead": 1.0}
+LEAST = {"pue": 1.0, "it_overhead": 1.0}  # what a value cannot be below; 0 where nothing is said
 
 
 def site_path(home: Path) -> Path:
@@ -94,7 +94,7 @@ def _text(key: str, value: object) -> str:
 def _range(key: str, value: object) -> Range:
     parts: list[object] = list(cast("list[object]", value)) if isinstance(value, list) else [value] * 3
     numbers = [float(part) for part in parts if isinstance(part, (int, float)) and not isinstance(part, bool)]
-    least = _LEAST.get(key, 0.0)
+    least = LEAST.get(key, 0.0)
     if len(parts) != 3 or len(numbers) != 3 or not least <= numbers[0] <= numbers[1] <= numbers[2] < float("inf"):
         raise SiteError(f"{key} must be a number or [low, mid, high] from {least:g} up, not {value!r}")
     return numbers[0], numbers[1], numbers[2]

@@ -1,0 +1,223 @@
+"""What impacts rest on: a set of factors and what the site declares. Kept, so that an old report can be made again.
+
+    <home>/kept/factors-<set id>.csv.gz   every row of a factor set that was used
+    <home>/kept/site-<site id>.json       what a site declared
+    <home>/kept/history.jsonl             which basis was in force, and from when on
+
+Both ids are made of the content. A basis is named by both, as in `3f2a9c0d1e4b-77c1d02a9f30`, and never changes: the
+same ledger under the same basis gives the same numbers, whatever tables a later version of joulebook brings. A factor
+set may also be named alone; it is then seen from the site of now. Prices of tokens have versions of their own.
+
+A column that is added to factors later must be left out of a row's hash where it is empty, or old sets lose their ids.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from joulebook.accounting.errors import FactorError, InputError, NotFound, SiteError
+from joulebook.accounting.factors import COLUMNS, Factor, FactorSet, load
+from joulebook.accounting.site import Site, load_site, parse_site
+
+NOW = "now"
+_ID = re.compile(r"[0-9a-f]{4,12}(-[0-9a-f]{4,12})?")
+
+
+@dataclass(frozen=True)
+class Basis:
+    """A factor set seen from a site. `because` says in words how it was chosen."""
+
+    site: Site
+    factors: FactorSet
+    because: str = "the factors and the site of now"
+
+    @cached_property
+    def site_id(self) -> str:
+        """A hash of everything that the site declares, 12 hexadecimal digits."""
+        return hashlib.sha256(_site_text(self.site).encode()).hexdigest()[:12]
+
+    @cached_property
+    def basis_id(self) -> str:
+        return f"{self.factors.set_id}-{self.site_id}"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A basis in the history of a home: since when it was in force, and how many factors it has."""
+
+    basis_id: str
+    since: datetime
+    region: str
+    rows: int
+
+
+def current(home: Path) -> Basis:
+    """The basis of now. Raises SiteError and FactorError."""
+    return Basis(load_site(home), load())
+
+
+# Keeping ----------------------------------------------------------------------------------------------------------
+
+
+def folder(home: Path) -> Path:
+    return home / "kept"
+
+
+def keep(home: Path, basis: Basis) -> None:
+    """Keep a basis of now, and note when it is another one than before. Cheap where nothing is new."""
+    last = next(reversed(list(_history(home))), None)
+    if last and last["basis_id"] == basis.basis_id:
+        return
+    folder(home).mkdir(parents=True, exist_ok=True)
+    _write_once(folder(home) / f"factors-{basis.factors.set_id}.csv.gz", _packed(basis.factors))
+    _write_once(folder(home) / f"site-{basis.site_id}.json", _site_text(basis.site).encode())
+    line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "basis_id": basis.basis_id,
+            "region": basis.site.region, "rows": len(basis.factors.rows)}  # fmt: skip
+    with (folder(home) / "history.jsonl").open("ab") as file:
+        file.write(json.dumps(line).encode() + b"\n")
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    if not path.exists():
+        draft = path.with_suffix(f".{os.getpid()}.tmp")
+        draft.write_bytes(content)
+        draft.replace(path)
+
+
+def _site_text(site: Site) -> str:
+    """What a site declares, the same text for the same site: what it does not say is left out."""
+    defaults = asdict(Site())
+    said = {key: value for key, value in asdict(site).items() if value != defaults[key]}
+    return json.dumps(said, sort_keys=True, ensure_ascii=False)
+
+
+def _packed(factors: FactorSet) -> bytes:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("kind", *COLUMNS))
+    for row in sorted(factors.rows, key=lambda row: row.factor_id):
+        cells = (getattr(row, name) for name in ("kind", *COLUMNS))
+        writer.writerow("" if cell is None else cell for cell in cells)
+    return gzip.compress(text.getvalue().encode(), mtime=0)
+
+
+# Finding ----------------------------------------------------------------------------------------------------------
+
+
+def kept(home: Path) -> list[Kept]:
+    """The bases that were in force in a home, newest first."""
+    found = [
+        Kept(line["basis_id"], datetime.fromisoformat(line["at"]), line["region"], line["rows"])
+        for line in _history(home)
+    ]
+    return found[::-1]
+
+
+def _history(home: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = (folder(home) / "history.jsonl").read_text("utf-8").splitlines()
+    except FileNotFoundError:
+        return
+    yield from (json.loads(line) for line in lines if line.endswith("}"))  # a torn last line says nothing
+
+
+def find(home: Path, named: str) -> Basis:
+    """A basis by what people write: `now`, a day, the id of a basis or of a factor set, or its beginning.
+
+    Raises InputError for what is none of these, NotFound for an id that was not kept.
+    """
+    if named == NOW:
+        return current(home)
+    if _is_day(named):
+        return on_day(home, date.fromisoformat(named))
+    return by_id(home, named)
+
+
+def on_day(home: Path, day: date) -> Basis:
+    """The basis that was in force at the end of a day; before the history began, what today's tables knew by then."""
+    before = [line for line in kept(home) if line.since.date() <= day]
+    if before:
+        return replace(by_id(home, before[0].basis_id), because=f"in force on {day}")
+    now = current(home)
+    return known_by(now, day)
+
+
+def known_by(basis: Basis, day: date) -> Basis:
+    """The rows of a basis that were known on a day. Raises InputError where that is none."""
+    factors = basis.factors.as_of(day)
+    if not factors.rows:
+        oldest = min(row.retrieved for row in basis.factors.rows)
+        raise InputError(f"no factor was known on {day}: the oldest of this set was retrieved on {oldest}")
+    return Basis(basis.site, factors, f"{basis.because}, less what was not known on {day}")
+
+
+def by_id(home: Path, named: str) -> Basis:
+    """A basis that was kept, by its id or the beginning of it; a factor set alone is seen from the site of now."""
+    if not _ID.fullmatch(named):
+        raise InputError(
+            f"{named!r} names no basis: write now, a day such as 2026-11-01, or an id of --factor-set list"
+        )
+    set_id, _, site_id = named.partition("-")
+    factors = _unpacked(_one(home, f"factors-{set_id}*.csv.gz", named))
+    if not site_id:
+        return Basis(load_site(home), factors, f"factor set {factors.set_id} and the site of now")
+    found = Basis(_kept_site(_one(home, f"site-{site_id}*.json", named)), factors)
+    return replace(found, because=f"kept as {found.basis_id}")
+
+
+def _one(home: Path, pattern: str, named: str) -> Path:
+    found = sorted(folder(home).glob(pattern))
+    if len(found) != 1:
+        what = "fits more than one" if found else "was not kept here"
+        raise NotFound(f"the factor set {named!r} {what}: joulebook assess --factor-set list names those that were")
+    return found[0]
+
+
+def _unpacked(path: Path) -> FactorSet:
+    try:
+        text = gzip.decompress(path.read_bytes()).decode()
+        rows = tuple(_factor(cells) for cells in csv.DictReader(io.StringIO(text)))
+    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        raise FactorError(f"{path}: cannot be read ({error}); without it old reports cannot be made again") from error
+    factors = FactorSet(rows)
+    if f"factors-{factors.set_id}.csv.gz" != path.name:
+        raise FactorError(f"{path}: its rows do not have the id that it is named by; it was changed or cut")
+    return factors
+
+
+def _factor(cells: dict[str, str]) -> Factor:
+    told: dict[str, Any] = dict(cells)
+    for name in ("value", "low", "high"):
+        told[name] = float(cells[name])
+    for name in ("valid_from", "valid_to", "retrieved"):
+        told[name] = date.fromisoformat(cells[name]) if cells[name] else None
+    return Factor(**{field.name: told[field.name] for field in fields(Factor) if field.name in told})
+
+
+def _kept_site(path: Path) -> Site:
+    try:
+        site = parse_site(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise SiteError(f"{path}: cannot be read ({error}); without it old reports cannot be made again") from error
+    if f"site-{Basis(site, FactorSet(())).site_id}.json" != path.name:
+        raise SiteError(f"{path}: it does not have the id that it is named by; it was changed")
+    return site
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return bool(date.fromisoformat(text)) and len(text) == len("2026-11-01")
+    except ValueError:
+        return False

@@ -1,0 +1,110 @@
+"""The range of a total, from the ranges of what it is made of: drawn together, and moved one by one.
+
+    inputs    each kind of factor is one, and so is what each kind of sensor may be wrong by
+    drawn     all inputs at once, many times ─▶ P5, P50, P95
+    swings    one input at its low and at its high, all others at their mid
+
+In one draw a grid is equally far off for every run and every day, so that errors that runs share do not average out.
+Inputs of different kinds are independent of each other; low and high of each are its P5 and P95. The low and high of a
+total itself are wider: there everything is low, or high, at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from joulebook.accounting.assess import CATEGORIES, ENDS, KINDS, impact_amounts
+from joulebook.accounting.lines import Lines, Source, impacts, it_energy_of, numpy
+from joulebook.accounting.restate import exact_sum
+from joulebook.accounting.site import LEAST, Range
+from joulebook.accounting.uncertainty import DRAWS, SEED, draws, spread, uniform
+
+if TYPE_CHECKING:
+    from joulebook.accounting.lines import Array
+
+LOW, MID, HIGH = range(len(ENDS))
+# Factors that only some sources need; the others belong to every joule.
+ONLY_FOR = {"cpu_power": "s", "dram_power": "GB", "it_overhead": "device"}
+
+
+class Swing(NamedTuple):
+    """A total with one input at its low and at its high, all others at their mid."""
+
+    name: str
+    low: Mapping[str, float]
+    high: Mapping[str, float]
+
+
+def inputs(lines: Lines, place: int = 0) -> list[str]:
+    """The names of what has a range and is used: kinds of factors, and kinds of sensors."""
+    needed = {word for source in lines.sources for word in (source.unit, source.boundary)}
+    kinds = [kind for kind in KINDS if ONLY_FOR.get(kind, kind) in {kind, *needed}]
+    ranged = [kind for kind in kinds if any(_is_wide(piece[place].range_of(kind)) for piece in lines.pieces)]
+    low, _, high = lines.amounts[place]
+    unsure = {lines.sources[number] for number in lines.source[low < high].tolist()}
+    return [*ranged, *sorted({_reading_of(source) for source in unsure})]
+
+
+def _is_wide(values: Range) -> bool:
+    return values[LOW] < values[HIGH]
+
+
+def _reading_of(source: Source) -> str:
+    return f"reading of {source.sensor}"
+
+
+# All at once ------------------------------------------------------------------------------------------------------
+
+
+def drawn(lines: Lines, place: int = 0, n: int = DRAWS, seed: int = SEED) -> dict[str, Array]:
+    """`n` draws of the total of each category, under the basis at a place."""
+    np = numpy()
+    ranks = draws({name: uniform(0, 1) for name in inputs(lines, place)}, n, seed)
+    totals = {category: np.zeros(n) for category in CATEGORIES}
+    known: dict[tuple[str, Range], Any] = {}
+    for number, piece in enumerate(lines.pieces):
+        factors = {kind: _value(kind, piece[place].range_of(kind), ranks, known) for kind in KINDS}
+        energy = np.zeros(n)
+        for source, amount in _amounts_in(lines, place, number):
+            energy += it_energy_of(source, _value(_reading_of(source), amount, ranks, {}), factors)
+        for category, values in impact_amounts(energy, factors).items():
+            totals[category] += values
+    return totals
+
+
+def _value(name: str, values: Range, ranks: Mapping[str, Array], known: dict[tuple[str, Range], Any]) -> Any:
+    """The value of an input in each draw, or the one that it has where it has no range or does not matter."""
+    if not _is_wide(values) or name not in ranks:
+        return values[MID]
+    if (name, values) not in known:
+        known[name, values] = spread(values, LEAST.get(name, 0.0))(ranks[name])
+    return known[name, values]
+
+
+def _amounts_in(lines: Lines, place: int, piece: int) -> Iterator[tuple[Source, Range]]:
+    """What all runs together used of each source in a piece of time."""
+    there = lines.piece == piece
+    for number, source in enumerate(lines.sources):
+        of_source = there & (lines.source == number)
+        if of_source.any():
+            low, mid, high = (exact_sum(end[of_source]) for end in lines.amounts[place])
+            yield source, (low, mid, high)
+
+
+# One by one -------------------------------------------------------------------------------------------------------
+
+
+def swings(lines: Lines, place: int = 0) -> list[Swing]:
+    """What each input alone does to the totals, the widest in carbon first."""
+    found = [Swing(name, _moved(lines, place, name, LOW), _moved(lines, place, name, HIGH))
+             for name in inputs(lines, place)]  # fmt: skip
+    return sorted(found, key=lambda swing: (swing.low["carbon_g"] - swing.high["carbon_g"], swing.name))
+
+
+def _moved(lines: Lines, place: int, name: str, end: int) -> dict[str, float]:
+    np = numpy()
+    factors = {kind: lines.range_of(kind, place, end if kind == name else MID) for kind in KINDS}
+    of_reading = np.array([_reading_of(source) == name for source in lines.sources])[lines.source]
+    amounts = np.where(of_reading, lines.amounts[place][end], lines.amounts[place][MID])
+    return {category: exact_sum(values) for category, values in impacts(lines, amounts, factors).items()}
