@@ -242,8 +242,8 @@ def draw_tornado(canvas: Canvas) -> None:
         _add_lane(canvas, rows, base, hue, LANE_PX / row_px)
     told = [(figure.series[0].x[n], literal(ends_text([s.mid[n] for s in figure.series[:2]], scale))) for n in order]
     label_rows(canvas, told, row_px)
-    canvas.plot.add_vline(x=base, line={"color": canvas.palette.ink, "width": 1})
     name_series(canvas, figure.series[:2])
+    _add_base(canvas, base, [row + shift for row in range(len(order)) for shift in _lane_ends(row_px)])
     canvas.plot.update_layout(height=max(len(order), 1) * row_px + 26, margin={"t": 26, "r": 0, "b": 0})
     canvas.plot.update_xaxes(visible=False, rangemode="normal")
     canvas.plot.update_yaxes(visible=False, range=[len(order) - 0.5, -0.5], rangemode="normal")
@@ -258,4 +258,19 @@ def _add_lane(canvas: Canvas, rows: Sequence[tuple[float, Bar]], base: float, hu
         orientation="h",
         marker={"color": canvas.hue(hue), "line": {"width": 0}},
         **hover([literal(bar.text) for _, bar in rows]),
+    )
+
+
+def _lane_ends(row_px: int) -> tuple[float, float]:
+    """From where to where the lanes of a row go, in rows from its middle."""
+    start = (LABEL_PX - row_px / 2) / row_px
+    return start, start + 2 * LANE_PX / row_px
+
+
+def _add_base(canvas: Canvas, base: float, ends: Sequence[float]) -> None:
+    """An upright line through the lanes of each row, not through the names above them."""
+    ys = [y for start, end in zip(ends[::2], ends[1::2], strict=True) for y in (start - 0.04, end + 0.04, None)]
+    line = {"color": canvas.palette.ink, "width": 1.2}
+    canvas.plot.add_scatter(
+        x=[base] * len(ys), y=ys, mode="lines", line=line, hoverinfo="skip", connectgaps=False, showlegend=False
     )
