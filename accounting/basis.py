@@ -1,8 +1,9 @@
 """What impacts rest on: a set of factors and what the site declares. Kept, so that an old report can be made again.
 
-    <home>/kept/factors-<set id>.csv.gz   every row of a factor set that was used
-    <home>/kept/site-<site id>.json       what a site declared
-    <home>/kept/history.jsonl             which basis was in force, and from when on
+    <home>/kept/factors-<set id>.json.gz   every row of a factor set that was used, and the names of its series
+    <home>/kept/factors/                   those series, as they were imported
+    <home>/kept/site-<site id>.json        what a site declared
+    <home>/kept/history.jsonl              which basis was in force, and from when on
 
 Both ids are made of the content. A basis is named by both, as in `3f2a9c0d1e4b-77c1d02a9f30`, and never changes: the
 same ledger under the same basis gives the same numbers, whatever tables a later version of joulebook brings. A factor
@@ -13,25 +14,25 @@ A column that is added to factors later must be left out of a row's hash where i
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
-import io
 import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from joulebook.accounting.errors import FactorError, InputError, NotFound, SiteError
-from joulebook.accounting.factors import COLUMNS, Factor, FactorSet, load
+from joulebook.accounting.factors import COLUMNS, Factor, FactorSet, factor_set
+from joulebook.accounting.factors.series import Series, load_series, store_series
 from joulebook.accounting.site import Site, load_site, parse_site
 
 NOW = "now"
+_DAYS = ("valid_from", "valid_to", "retrieved")
 _ID = re.compile(r"[0-9a-f]{4,12}(-[0-9a-f]{4,12})?")
 
 
@@ -65,7 +66,7 @@ class Kept:
 
 def current(home: Path) -> Basis:
     """The basis of now. Raises SiteError and FactorError."""
-    return Basis(load_site(home), load())
+    return Basis(load_site(home), factor_set(home))
 
 
 # Keeping ----------------------------------------------------------------------------------------------------------
@@ -81,7 +82,9 @@ def keep(home: Path, basis: Basis) -> None:
     if last and last["basis_id"] == basis.basis_id:
         return
     folder(home).mkdir(parents=True, exist_ok=True)
-    _write_once(folder(home) / f"factors-{basis.factors.set_id}.csv.gz", _packed(basis.factors))
+    for series in basis.factors.series:
+        store_series(folder(home), series)
+    _write_once(folder(home) / f"factors-{basis.factors.set_id}.json.gz", _packed(basis.factors))
     _write_once(folder(home) / f"site-{basis.site_id}.json", _site_text(basis.site).encode())
     line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "basis_id": basis.basis_id,
             "region": basis.site.region, "rows": len(basis.factors.rows)}  # fmt: skip
@@ -104,13 +107,18 @@ def _site_text(site: Site) -> str:
 
 
 def _packed(factors: FactorSet) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("kind", *COLUMNS))
-    for row in sorted(factors.rows, key=lambda row: row.factor_id):
-        cells = (getattr(row, name) for name in ("kind", *COLUMNS))
-        writer.writerow("" if cell is None else cell for cell in cells)
-    return gzip.compress(text.getvalue().encode(), mtime=0)
+    columns = ("kind", *COLUMNS)
+    rows = [[_plain(getattr(row, name)) for name in columns] for row in sorted(factors.rows, key=_id)]
+    told = {"columns": columns, "rows": rows, "series": sorted(map(_id, factors.series))}
+    return gzip.compress(json.dumps(told, ensure_ascii=False).encode(), mtime=0)
+
+
+def _id(fact: Factor | Series) -> str:
+    return fact.factor_id
+
+
+def _plain(cell: object) -> object:
+    return cell.isoformat() if isinstance(cell, date) else cell
 
 
 # Finding ----------------------------------------------------------------------------------------------------------
@@ -150,8 +158,7 @@ def on_day(home: Path, day: date) -> Basis:
     before = [line for line in kept(home) if line.since.date() <= day]
     if before:
         return replace(by_id(home, before[0].basis_id), because=f"in force on {day}")
-    now = current(home)
-    return known_by(now, day)
+    return known_by(current(home), day)
 
 
 def known_by(basis: Basis, day: date) -> Basis:
@@ -170,7 +177,7 @@ def by_id(home: Path, named: str) -> Basis:
             f"{named!r} names no basis: write now, a day such as 2026-11-01, or an id of --factor-set list"
         )
     set_id, _, site_id = named.partition("-")
-    factors = _unpacked(_one(home, f"factors-{set_id}*.csv.gz", named))
+    factors = _unpacked(home, _one(home, f"factors-{set_id}*.json.gz", named))
     if not site_id:
         return Basis(load_site(home), factors, f"factor set {factors.set_id} and the site of now")
     found = Basis(_kept_site(_one(home, f"site-{site_id}*.json", named)), factors)
@@ -185,25 +192,23 @@ def _one(home: Path, pattern: str, named: str) -> Path:
     return found[0]
 
 
-def _unpacked(path: Path) -> FactorSet:
+def _unpacked(home: Path, path: Path) -> FactorSet:
     try:
-        text = gzip.decompress(path.read_bytes()).decode()
-        rows = tuple(_factor(cells) for cells in csv.DictReader(io.StringIO(text)))
+        told = json.loads(gzip.decompress(path.read_bytes()))
+        rows = tuple(_factor(dict(zip(told["columns"], cells, strict=True))) for cells in told["rows"])
+        named = set(told["series"])
     except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
         raise FactorError(f"{path}: cannot be read ({error}); without it old reports cannot be made again") from error
-    factors = FactorSet(rows)
-    if f"factors-{factors.set_id}.csv.gz" != path.name:
-        raise FactorError(f"{path}: its rows do not have the id that it is named by; it was changed or cut")
+    series = tuple(each for each in load_series(folder(home)) if each.factor_id in named)
+    factors = FactorSet(rows, series)
+    if f"factors-{factors.set_id}.json.gz" != path.name:
+        raise FactorError(f"{path}: its content does not have the id that it is named by; it was changed or cut")
     return factors
 
 
-def _factor(cells: dict[str, str]) -> Factor:
-    told: dict[str, Any] = dict(cells)
-    for name in ("value", "low", "high"):
-        told[name] = float(cells[name])
-    for name in ("valid_from", "valid_to", "retrieved"):
-        told[name] = date.fromisoformat(cells[name]) if cells[name] else None
-    return Factor(**{field.name: told[field.name] for field in fields(Factor) if field.name in told})
+def _factor(cells: dict[str, Any]) -> Factor:
+    days = {name: date.fromisoformat(cells[name]) if cells[name] else None for name in _DAYS}
+    return Factor(**{**cells, **days})
 
 
 def _kept_site(path: Path) -> Site:

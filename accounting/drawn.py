@@ -11,7 +11,7 @@ total itself are wider: there everything is low, or high, at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from joulebook.accounting.assess import CATEGORIES, ENDS, KINDS, impact_amounts
@@ -63,10 +63,10 @@ def drawn(lines: Lines, place: int = 0, n: int = DRAWS, seed: int = SEED) -> dic
     ranks = draws({name: uniform(0, 1) for name in inputs(lines, place)}, n, seed)
     totals = {category: np.zeros(n) for category in CATEGORIES}
     known: dict[tuple[str, Range], Any] = {}
-    for number, piece in enumerate(lines.pieces):
+    for piece, amounts in zip(lines.pieces, _amounts_in(lines, place), strict=bool(lines.sources)):
         factors = {kind: _value(kind, piece[place].range_of(kind), ranks, known) for kind in KINDS}
         energy = np.zeros(n)
-        for source, amount in _amounts_in(lines, place, number):
+        for source, amount in zip(lines.sources, amounts, strict=True):
             energy += it_energy_of(source, _value(_reading_of(source), amount, ranks, {}), factors)
         for category, values in impact_amounts(energy, factors).items():
             totals[category] += values
@@ -82,14 +82,13 @@ def _value(name: str, values: Range, ranks: Mapping[str, Array], known: dict[tup
     return known[name, values]
 
 
-def _amounts_in(lines: Lines, place: int, piece: int) -> Iterator[tuple[Source, Range]]:
-    """What all runs together used of each source in a piece of time."""
-    there = lines.piece == piece
-    for number, source in enumerate(lines.sources):
-        of_source = there & (lines.source == number)
-        if of_source.any():
-            low, mid, high = (exact_sum(end[of_source]) for end in lines.amounts[place])
-            yield source, (low, mid, high)
+def _amounts_in(lines: Lines, place: int) -> list[list[Range]]:
+    """What all runs together used in each piece of time, of each source."""
+    pieces, sources = len(lines.pieces), len(lines.sources)
+    cell = lines.piece * sources + lines.source
+    ends = [numpy().bincount(cell, weights=end, minlength=pieces * sources) for end in lines.amounts[place]]
+    ranges = list(zip(*(end.tolist() for end in ends), strict=True))
+    return [ranges[first : first + sources] for first in range(0, pieces * sources, sources)] if sources else []
 
 
 # One by one -------------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ in: the same ledger gives the same bytes. Needs NumPy (the extra `models`).
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -135,10 +136,11 @@ def lines(ledger: Ledger, scope: Scope, bases: Sequence[Basis]) -> Lines:
 def joint_pieces(bases: Sequence[Basis], start: date, end: date) -> tuple[tuple[InForce, ...], ...]:
     """[start, end) in stretches in which no factor changes under any basis; for each, what is in force under each."""
     timelines = [timeline(basis.site, basis.factors, start, end) for basis in bases]
-    cuts = sorted({piece.start for pieces in timelines for piece in pieces} | {end})
+    cuts = sorted({piece.start for pieces in timelines for piece in pieces})
+    begins = [[piece.start for piece in pieces] for pieces in timelines]
     return tuple(
-        tuple(next(piece for piece in pieces if piece.start <= begin < piece.end) for pieces in timelines)
-        for begin in cuts[:-1]
+        tuple(pieces[bisect_right(begin, cut) - 1] for pieces, begin in zip(timelines, begins, strict=True))
+        for cut in cuts
     )
 
 
