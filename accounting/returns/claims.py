@@ -23,7 +23,8 @@ from joulebook.accounting.returns import fields
 from joulebook.accounting.returns.fields import ANY, SHARE, Table
 from joulebook.accounting.site import Range
 
-CRITERIA = ("gwp_g", "primary_energy_j", "adpe_kgsb", "water_l")
+UNITS = {"gwp_g": "g", "primary_energy_j": "J", "adpe_kgsb": "kgSb", "water_l": "L"}
+CRITERIA = tuple(UNITS)
 METHODS = ("ab", "before-after", "model")
 FACTORS = ("average", "marginal")
 RUN = "run"  # what a pair, or a count of units, is per where it is per run
@@ -301,7 +302,7 @@ data_vintage = "2025"
 
 [benefit]                             # of one unit: reference minus solution, without the AI; below 0 where it harms
 units = 12000                         # in from – until; or units_counted = "mail": what its runs recorded
-electricity_kwh = [0.004, 0.006, 0.009]  # at the meter, assessed on the same grid as the ledger; region = "DE" for another
+electricity_kwh = [0.004, 0.006, 0.009]  # at the meter, on the ledger's own grid; region = "DE" for another one
 # gwp_g = 3.0                         # or in amounts: gwp_g, water_l, primary_energy_j, adpe_kgsb
 factors = "average"                   # or "marginal", with marginal_intensity_g_per_kwh and factor_source
 
@@ -314,7 +315,7 @@ factors = "average"                   # or "marginal", with marginal_intensity_g
 fraction = [0.0, 0.1, 0.3]
 source = "Time saved was used for 10 % more mails, ticket system 2026"
 
-[attribution]                         # your part of the effect; with all others at most 1
+[attribution]                         # your part of the effect; with co-contributors, and all claims on it, at most 1
 share = 0.8
 key = "by cost of the measures"
 co_contributors = {"new ticket system" = 0.2}

@@ -1,0 +1,188 @@
+"""The attributed benefit of a claim: its gross effect of a unit, times units, rebound, share and persistence.
+
+    units of a year     declared for the timeframe and spread over its days, or counted in the ledger
+    effect of a unit    declared in amounts; as electricity on the grid in force; or from a measured pair of runs
+    A of a year         `attributed_benefit`, draw by draw
+
+Nothing is counted before the first run of the use case: what was caused then is not on record either. A solution run
+of the use case itself is among what was caused, so that the pair then counts the reference alone: "the AI excluded".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from joulebook.accounting.assess import Assessor, InForce, assessor, timeline
+from joulebook.accounting.records import weakest
+from joulebook.accounting.returns.benefit import attributed_benefit
+from joulebook.accounting.returns.claims import Claim
+from joulebook.accounting.returns.classes import MEASURED
+from joulebook.accounting.returns.record import Version
+from joulebook.accounting.returns.recorded import Group, Scope, UseCase, counted_units, group
+from joulebook.accounting.returns.sampling import ENERGY, KWH, Sample, impacts, summed
+from joulebook.accounting.site import Range, Site
+from joulebook.accounting.units import J_PER_KWH
+
+if TYPE_CHECKING:
+    from joulebook.accounting.returns.sampling import Array
+
+_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A part of a year under the same factors, and the units done in it (low, mid, high)."""
+
+    year: int
+    in_force: InForce
+    units: Range
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A claim with what the ledger says of it, before anything is drawn."""
+
+    version: Version
+    stretches: tuple[Stretch, ...]
+    days: int  # of its timeframe that count here
+    reference: Group | None = None
+    solution: Group | None = None
+
+    @property
+    def claim(self) -> Claim:
+        return self.version.claim
+
+    @property
+    def pair_method(self) -> str | None:
+        """How the energy of its pair is known: the weaker side's."""
+        sides = [side.method for side in (self.reference, self.solution) if side]
+        return weakest(sides) if sides else None
+
+    @property
+    def time_share(self) -> float:
+        """The part of its timeframe that counts here."""
+        return self.days / (self.claim.end - self.claim.start).days
+
+
+def plan(assess: Assessor, scope: Scope, version: Version, use_case: UseCase) -> Plan:
+    """What the ledger says of a claim in a scope. Raises NotFound when its pair cannot be found there."""
+    claim = version.claim
+    first, last = scope.start.date(), (scope.end - timedelta(microseconds=1)).date() + _DAY
+    start, end = max(claim.start, first, use_case.first_day), min(claim.end, last)
+    stretches = tuple(_stretches(assess, claim, start, end)) if start < end else ()
+    found = Plan(version, stretches, max(0, (end - start).days))
+    if claim.pair is None:
+        return found
+    whole = assessor(assess.ledger, datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC))
+    sides = (group(whole, runs, claim.pair.per, claim.use_case) for runs in (claim.pair.reference, claim.pair.solution))
+    reference, solution = sides
+    return replace(found, reference=reference, solution=solution)
+
+
+def _stretches(assess: Assessor, claim: Claim, start: date, end: date) -> Iterator[Stretch]:
+    """[start, end) cut by year and wherever a factor changes, with the units of each part."""
+    kind = claim.benefit.counted or (claim.pair.per if claim.pair and not claim.benefit.units else "")
+    scope = Scope(_midnight(start), _midnight(end))
+    counted = counted_units(assess.ledger, claim.use_case, kind, scope) if kind else {}
+    for piece in timeline(_site(assess.site, claim), assess.factors, start, end):
+        for year in range(piece.start.year, (piece.end - _DAY).year + 1):
+            begin, until = max(piece.start, date(year, 1, 1)), min(piece.end, date(year + 1, 1, 1))
+            yield Stretch(year, piece, _units(claim, counted, begin, until))
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day)  # noqa: DTZ001 - as the ledger has it
+
+
+def _site(site: Site, claim: Claim) -> Site:
+    """Where the effect happens: the grid of the claim's region, else the ledger's own."""
+    region = claim.benefit.region
+    return replace(site, region=region, carbon_intensity_g_per_kwh=None) if region else site
+
+
+def _units(claim: Claim, counted: Mapping[date, float], begin: date, until: date) -> Range:
+    if claim.benefit.units is None:
+        done = sum(units for day, units in counted.items() if begin <= day < until)
+        return done, done, done
+    part = (until - begin).days / (claim.end - claim.start).days
+    low, mid, high = (units * part for units in claim.benefit.units)
+    return low, mid, high
+
+
+# Draw by draw -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A claim with its attributed benefit, by year and criterion; `KWH` is the part on the ledger's own grid."""
+
+    plan: Plan
+    by_year: Mapping[int, Mapping[str, Array]]
+
+    @property
+    def total(self) -> dict[str, Array]:
+        return summed(self.by_year.values())
+
+
+def effect(planned: Plan, sample: Sample) -> Effect:
+    """The attributed benefit of a claim in each draw."""
+    years: dict[int, list[dict[str, Array]]] = {}
+    for stretch in planned.stretches:
+        years.setdefault(stretch.year, []).append(_attributed(planned, stretch, sample))
+    return Effect(planned, {year: summed(parts) for year, parts in sorted(years.items())})
+
+
+def _attributed(planned: Plan, stretch: Stretch, sample: Sample) -> dict[str, Array]:
+    claim, name = planned.claim, planned.claim.id
+    fractions = {
+        "rebound": sample.within(f"{name}: rebound", claim.rebound.of(stretch.year)),
+        "attribution": sample.within(f"{name}: share", claim.attribution),
+        "persistence": sample.within(f"{name}: persistence", claim.persistence.of(stretch.year)),
+    }
+    units = sample.of(f"{name}: units", stretch.units)
+    gross = summed(_of_a_unit(planned, stretch, sample))
+    return {key: attributed_benefit(units * each, **fractions) for key, each in gross.items()}
+
+
+def _of_a_unit(planned: Plan, stretch: Stretch, sample: Sample) -> Iterator[Mapping[str, Array]]:
+    """The gross effect of one unit, one part for each way in which the claim tells it."""
+    claim = planned.claim
+    yield {criterion: sample.of(f"{claim.id}: benefit", values) for criterion, values in claim.benefit.per_unit.items()}
+    factors = _factors(claim, stretch, sample)
+    if claim.benefit.electricity_kwh:
+        energy_j = sample.of(f"{claim.id}: electricity", claim.benefit.electricity_kwh) * J_PER_KWH
+        yield _on_grid(claim, impacts(energy_j, factors | {"pue": 1.0, "wue": 0.0}))
+    if planned.reference and planned.solution:
+        saved_j = _saved_j(planned, planned.reference, planned.solution, sample)
+        yield _on_grid(claim, impacts(saved_j, factors))
+
+
+def _factors(claim: Claim, stretch: Stretch, sample: Sample) -> dict[str, Array]:
+    factors = sample.factors(stretch.in_force)
+    if claim.benefit.marginal_g_per_kwh:
+        factors["carbon_intensity"] = sample.of(f"{claim.id}: marginal", claim.benefit.marginal_g_per_kwh)
+    return factors
+
+
+def _on_grid(claim: Claim, amounts: dict[str, Array]) -> dict[str, Array]:
+    """Electricity of another grid, or at the margin, does not meet what was caused on the ledger's own."""
+    if claim.benefit.region or claim.benefit.marginal_g_per_kwh:
+        amounts.pop(KWH)
+    return amounts
+
+
+def _saved_j(planned: Plan, reference: Group, solution: Group, sample: Sample) -> Array:
+    """IT energy of a unit without, minus with."""
+    saved_j = _energy_j(planned, "reference", reference, sample)
+    return saved_j if solution.is_caused else saved_j - _energy_j(planned, "solution", solution, sample)
+
+
+def _energy_j(planned: Plan, side: str, of: Group, sample: Sample) -> Array:
+    """A model's error is the same on both sides and in all runs; a sensor's is taken to be each side's own."""
+    name = planned.claim.id
+    own = planned.pair_method in MEASURED
+    energy_j = sample.of(f"{name}: {side}" if own else ENERGY, of.it_energy_j_per_unit)
+    return energy_j * sample.run_error(f"{name}: {side} runs", of)

@@ -1,0 +1,153 @@
+"""Return on Environment of every use case and of all of them together.
+
+    use cases of the ledger ─┐
+    claims in force ─────────┴▶ plans ──one sample──▶ C and A by year and criterion ──▶ classes ──▶ balances
+
+A balance exists twice: with supported claims alone, which may be published, and with plausible ones, for internal use.
+What a claim harms counts in any class. The whole is the sum of all use cases, those without a claim among them. No
+inventory and no SCI ever reads this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from joulebook.accounting.assess import Assessor
+from joulebook.accounting.records import weakest
+from joulebook.accounting.returns.balance import Balance
+from joulebook.accounting.returns.effects import Effect, effect, plan
+from joulebook.accounting.returns.judging import Judged, judge
+from joulebook.accounting.returns.record import Version, standing
+from joulebook.accounting.returns.recorded import Scope, Slice, UseCase, use_cases
+from joulebook.accounting.returns.sampling import (
+    ENERGY,
+    Sample,
+    claim_names,
+    drawn,
+    factor_names,
+    impacts,
+    summed,
+)
+from joulebook.accounting.uncertainty import DRAWS, SEED
+
+if TYPE_CHECKING:
+    from joulebook.accounting.returns.sampling import Array
+
+Amounts = Mapping[str, "Array"]  # by criterion
+SUPPORTED_ONLY, WITH_PLAUSIBLE = BASES = ("supported", "with_plausible")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A use case, or all of them (`name` is empty): C and A in each draw."""
+
+    name: str
+    runs: int
+    runs_without_energy: int
+    api_calls: int
+    method: str
+    caused_by_year: Mapping[int, Amounts]
+    upfront: Amounts
+    benefit_by_year: Mapping[str, Mapping[int, Amounts]] = field(default_factory=dict)  # by basis
+    claims: tuple[Judged, ...] = ()
+
+    @property
+    def caused(self) -> Amounts:
+        return summed(self.caused_by_year.values())
+
+    def benefit(self, basis: str) -> Amounts:
+        return summed(self.benefit_by_year.get(basis, {}).values())
+
+    def balance(self, criterion: str, basis: str = SUPPORTED_ONLY) -> Balance | None:
+        """None where nobody knows what was caused."""
+        caused = self.caused.get(criterion)
+        return None if caused is None else Balance(caused, self.benefit(basis).get(criterion, 0 * caused))
+
+
+@dataclass(frozen=True)
+class Portfolio:
+    """All use cases of a scope. `days`: from its first run, or its beginning, to its end."""
+
+    days: int
+    whole: Result
+    use_cases: tuple[Result, ...]
+    factor_ids: tuple[str, ...]
+    orphans: tuple[Version, ...]  # claims on use cases without a run in the scope
+    draws: int
+    seed: int
+
+
+def portfolio(
+    assess: Assessor, scope: Scope, recorded: Sequence[Version], n: int = DRAWS, seed: int = SEED
+) -> Portfolio:
+    """Every use case of a scope, with the claims in force.
+
+    Raises NotFound for a pair of runs that is not on record, InputError where `n` is no power of two.
+    """
+    found = use_cases(assess, scope)
+    by_name = {each.name: each for each in found}
+    versions = standing(recorded)
+    plans = [plan(assess, scope, each, by_name[each.claim.use_case]) for each in versions if _is_in(each, by_name)]
+    in_force = [each.in_force for case in found for each in case.slices]
+    planned = [stretch.in_force for each in plans for stretch in each.stretches]
+    names = {ENERGY} | factor_names([*in_force, *planned]) | claim_names(each.claim.id for each in plans)
+    sample = drawn(names, n, seed)
+    effects = [effect(each, sample) for each in plans]
+    results = tuple(
+        _result(case, [each for each in effects if each.plan.claim.use_case == case.name], sample) for case in found
+    )
+    ids = {match.factor.factor_id for each in in_force for match in each.matches.values()}
+    orphans = tuple(each for each in versions if not _is_in(each, by_name))
+    return Portfolio(_days(scope, found), _whole(results), results, tuple(sorted(ids)), orphans, n, seed)
+
+
+def _is_in(version: Version, by_name: Mapping[str, UseCase]) -> bool:
+    return version.claim.use_case in by_name
+
+
+def _days(scope: Scope, found: Sequence[UseCase]) -> int:
+    first = max(scope.start.date(), min((each.first_day for each in found), default=scope.start.date()))
+    return max(1, ((scope.end - timedelta(microseconds=1)).date() - first).days + 1)
+
+
+def _result(case: UseCase, effects: Sequence[Effect], sample: Sample) -> Result:
+    years: dict[int, list[Amounts]] = {}
+    for each in case.slices:
+        years.setdefault(each.year, []).append(_caused(each, sample))
+    upfront = summed(_caused(each, sample) for each in case.slices if each.is_upfront)
+    by_year = {year: summed(parts) for year, parts in sorted(years.items())}
+    bare = Result(case.name, case.runs, case.runs_without_energy, case.api_calls,
+                  weakest([each.method for each in case.slices]), by_year, upfront)  # fmt: skip
+    judged = judge(effects, bare.caused)
+    return replace(bare, claims=judged, benefit_by_year=_benefits(judged))
+
+
+def _caused(each: Slice, sample: Sample) -> Amounts:
+    return impacts(sample.of(ENERGY, each.it_energy_j), sample.factors(each.in_force))
+
+
+def _benefits(judged: Sequence[Judged]) -> dict[str, dict[int, Amounts]]:
+    """By basis and year: what counts of each claim."""
+    counting = {SUPPORTED_ONLY: [each.counted(internal=False) for each in judged],
+                WITH_PLAUSIBLE: [each.counted(internal=True) for each in judged]}  # fmt: skip
+    return {basis: _by_year(parts) for basis, parts in counting.items()}
+
+
+def _by_year(parts: Sequence[Mapping[int, Amounts]]) -> dict[int, Amounts]:
+    years = sorted({year for part in parts for year in part})
+    return {year: summed(part[year] for part in parts if year in part) for year in years}
+
+
+def _whole(results: Sequence[Result]) -> Result:
+    """The sum of all: a criterion that one of them does not know is not known of the whole."""
+    used = [each for each in results if each.caused_by_year]
+    return Result(
+        "", sum(each.runs for each in results), sum(each.runs_without_energy for each in results),
+        sum(each.api_calls for each in results), weakest([each.method for each in used]),
+        _by_year([each.caused_by_year for each in used]), summed(each.upfront for each in used),
+        {basis: _by_year([each.benefit_by_year[basis] for each in used]) for basis in BASES},
+        tuple(claim for each in results for claim in each.claims),
+    )  # fmt: skip

@@ -1,0 +1,193 @@
+"""What the ledger knows of use cases: what their runs used, what they counted, and how two groups of runs compare.
+
+A use case is a project, or what the tag `use_case=` of a run says instead. Runs with the tag `phase=training` were
+caused up front. Whatever is looked for is cut into slices: a year and the factors in force in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+from joulebook.accounting.assess import ENDS, SUMS_SQL, Assessor, InForce
+from joulebook.accounting.errors import NotFound
+from joulebook.accounting.ledger import Ledger
+from joulebook.accounting.records import METHODS
+from joulebook.accounting.returns.claims import RUN
+from joulebook.accounting.site import Range
+
+USE_CASE_SQL = "coalesce(json_extract_string(w.tags, '$.use_case'), w.project, '(no project)')"
+_IS_UPFRONT_SQL = "coalesce(json_extract_string(w.tags, '$.phase') = 'training', false)"
+
+
+class Scope(NamedTuple):
+    """From `start` until `end` (UTC without a zone, half-open); `project`: these runs only."""
+
+    start: datetime
+    end: datetime
+    project: str | None = None
+
+    @property
+    def condition(self) -> tuple[str, tuple[str, ...]]:
+        sql = "and coalesce(w.project, '(no project)') = ?"
+        return ("", ()) if self.project is None else (sql, (self.project,))
+
+
+@dataclass(frozen=True)
+class Slice:
+    """IT energy (J) used in a year, under the same factors throughout."""
+
+    year: int
+    in_force: InForce
+    it_energy_j: Range
+    method: str
+    is_upfront: bool
+
+
+@dataclass(frozen=True)
+class UseCase:
+    """What is on record of a use case in a scope. `first_day`: of its first run, also before the scope."""
+
+    name: str
+    runs: int
+    runs_without_energy: int
+    api_calls: int
+    first_day: date
+    slices: tuple[Slice, ...]
+
+
+def use_cases(assess: Assessor, scope: Scope) -> list[UseCase]:
+    """All use cases with a run in the scope, by name."""
+    slices = _slices(assess, scope)
+    return [
+        UseCase(row["use_case"], row["runs"], row["without"], row["api_calls"], row["first_day"],
+                tuple(slices.get(row["use_case"], ())))
+        for row in _counts(assess.ledger, scope)
+    ]  # fmt: skip
+
+
+def _counts(ledger: Ledger, scope: Scope) -> list[dict[str, Any]]:
+    condition, params = scope.condition
+    return ledger.rows(
+        f"""with root as (select *, {USE_CASE_SQL} as use_case from work w where parent_id is null),
+                 seen as (select distinct run_id from energy_source_hour),
+                 called as (select run_id, count(*) as calls from call group by run_id)
+            select use_case, min(first_day) as first_day, count(*) as runs,
+                   count(*) filter (where run_id not in (select run_id from seen)) as without,
+                   coalesce(sum(calls), 0)::bigint as api_calls
+            from root w join (select use_case, min(started_at_utc)::date as first_day from root group by use_case)
+                 using (use_case) left join called using (run_id)
+            where w.seen_until_utc >= ? and w.started_at_utc < ? {condition} group by use_case order by use_case""",
+        (scope.start, scope.end, *params),
+    )
+
+
+def _slices(assess: Assessor, scope: Scope) -> dict[str, list[Slice]]:
+    condition, params = scope.condition
+    rows = assess.rows(
+        f"""select {USE_CASE_SQL} as use_case, year(a.at_utc) as year, piece, {_IS_UPFRONT_SQL} as is_upfront,
+                   max(method_rank) as method_rank, {SUMS_SQL}
+            from assessed a join work w on w.span_id = a.run_id
+            where a.at_utc >= ? and a.at_utc < ? {condition} group by all order by all""",
+        (scope.start, scope.end, *params),
+    )
+    pieces = assess.pieces
+    found: dict[str, list[Slice]] = {}
+    for row in rows:
+        if row["it_energy_j_mid"] is not None:
+            one = Slice(row["year"], pieces[row["piece"]], _energy(row), METHODS[int(row["method_rank"])],
+                        row["is_upfront"])  # fmt: skip
+            found.setdefault(row["use_case"], []).append(one)
+    return found
+
+
+def _energy(row: dict[str, Any]) -> Range:
+    low, mid, high = (float(row[f"it_energy_j_{end}"]) for end in ENDS)
+    return low, mid, high
+
+
+def counted_units(ledger: Ledger, use_case: str, kind: str, scope: Scope) -> dict[date, float]:
+    """How many units the runs of a use case did, by day: what they recorded of a kind of usage, or the runs' number."""
+    amount, joined = ("count(*)", "") if kind == RUN else ("sum(u.amount)", "join usage u on u.run_id = w.span_id")
+    at = "w.started_at_utc" if kind == RUN else "u.used_at_utc"
+    of_kind, params = ("", ()) if kind == RUN else ("and u.kind = ?", (kind,))
+    rows = ledger.rows(
+        f"""select {at}::date as day, {amount} as units from work w {joined}
+            where w.parent_id is null and {USE_CASE_SQL} = ? and {at} >= ? and {at} < ? {of_kind} group by 1""",
+        (use_case, scope.start, scope.end, *params),
+    )
+    return {row["day"]: float(row["units"]) for row in rows}
+
+
+# A measured pair --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Group:
+    """Some runs together: IT energy (J) of one unit, how it is known, and whether they are of the use case itself."""
+
+    it_energy_j_per_unit: Range
+    runs: int
+    relative_error: float  # standard error of that mean from run to run, over the mean; 0 for a single run
+    method: str
+    is_caused: bool  # its energy is counted among what the use case caused
+
+
+def group(assess: Assessor, runs: Sequence[str], per: str, use_case: str) -> Group:
+    """What a unit took in some runs. Raises NotFound for a run that is not on record or says nothing of the unit."""
+    ids = list(dict.fromkeys(_run_id(assess.ledger, run) for run in runs))
+    marks = ", ".join("?::uuid" for _ in ids)
+    rows = assess.rows(
+        f"""select a.run_id::varchar as run_id, {USE_CASE_SQL} = ? as is_caused,
+                   max(method_rank) as method_rank, {SUMS_SQL}
+            from assessed a join work w on w.span_id = a.run_id where a.run_id in ({marks}) group by all""",
+        (use_case, *ids),
+    )
+    lacking = len(ids) - len([row for row in rows if row["it_energy_j_mid"] is not None])
+    if lacking:
+        raise NotFound(f"{lacking} of the {len(ids)} runs of a pair have no energy on record: name others")
+    if len({row["is_caused"] for row in rows}) > 1:
+        raise NotFound(f"some runs of one side of a pair are of the use case {use_case!r} and some are not: part them")
+    units = dict.fromkeys(ids, 1.0) if per == RUN else _units_of(assess.ledger, ids, per)
+    energies = {str(row["run_id"]): _energy(row) for row in rows}
+    done = sum(units.values())
+    low, mid, high = (sum(energy[end] for energy in energies.values()) / done for end in range(3))
+    error = _error({run: energy[1] for run, energy in energies.items()}, units) / mid if mid else 0.0
+    method = METHODS[max(int(row["method_rank"]) for row in rows)]
+    return Group((low, mid, high), len(ids), error, method, bool(rows[0]["is_caused"]))
+
+
+def _error(energy_j: Mapping[str, float], units: Mapping[str, float]) -> float:
+    """Standard error of a ratio of sums, from how far each run is off it (J per unit)."""
+    n, done = len(units), sum(units.values())
+    if n < 2:
+        return 0.0
+    ratio = sum(energy_j.values()) / done
+    squares = sum((energy_j[run] - ratio * units[run]) ** 2 for run in units)
+    return math.sqrt(squares / (n * (n - 1))) / (done / n)
+
+
+def _run_id(ledger: Ledger, named: str) -> str:
+    rows = ledger.rows(
+        """select span_id::varchar as id from span where parent_id is null
+           and (starts_with(span_id::varchar, lower($1)) or ends_with(span_id::varchar, lower($1))) limit 2""",
+        (named,),
+    )
+    if len(rows) != 1:
+        raise NotFound(f"{'no' if not rows else 'more than one'} run {named!r} on record: `joulebook runs` lists them")
+    return str(rows[0]["id"])
+
+
+def _units_of(ledger: Ledger, ids: Sequence[str], kind: str) -> dict[str, float]:
+    marks = ", ".join("?::uuid" for _ in ids)
+    found = ledger.rows(
+        f"""select run_id::varchar as run_id, sum(amount) as units from usage
+            where kind = ? and run_id in ({marks}) group by run_id having sum(amount) > 0""",
+        (kind, *ids),
+    )
+    if len(found) < len(ids):
+        raise NotFound(f"{len(ids) - len(found)} of the {len(ids)} runs of a pair recorded no {kind!r}")
+    return {row["run_id"]: float(row["units"]) for row in found}

@@ -1,0 +1,95 @@
+"""Draws of everything uncertain at once: what two amounts share is drawn once, so that they move together.
+
+energy            of all runs: the house's rule, the errors of one site do not average out
+KIND/PLACE        each factor of a place, through all its years: what was caused and what was avoided on one grid
+CLAIM: PART       each claim's own units, benefit, rebound, share, persistence, …
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from joulebook.accounting.assess import InForce, impact_amounts
+from joulebook.accounting.returns.recorded import Group
+from joulebook.accounting.site import Range
+from joulebook.accounting.uncertainty import draws, spread, triangular, uniform
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.float64]
+
+ENERGY = "energy"
+CLAIM_PARTS = ("units", "benefit", "electricity", "marginal", "reference", "solution", "reference runs",
+               "solution runs", "rebound", "share", "persistence")  # fmt: skip
+KWH = "kwh"  # electricity at the meter, beside the criteria
+# criterion -> what the formulas of the ledger call it; 3.6e6 J are a kWh
+_AMOUNTS = {"gwp_g": "carbon_g", "primary_energy_j": "primary_energy_j", "adpe_kgsb": "adpe_kgsb", "water_l": "water_l"}
+_FLOORS = {"pue": 1.0}
+
+
+def factor_names(in_force: Iterable[InForce]) -> set[str]:
+    return {_factor_name(kind, each) for each in in_force for kind in each.matches}
+
+
+def _factor_name(kind: str, in_force: InForce) -> str:
+    return f"{kind}/{in_force.matches[kind].factor.region}"
+
+
+def claim_names(claim_ids: Iterable[str]) -> set[str]:
+    return {f"{claim_id}: {part}" for claim_id in claim_ids for part in CLAIM_PARTS}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """For each name its probability in each draw; a range becomes an array of values by its name."""
+
+    probabilities: Mapping[str, Array]
+
+    def of(self, name: str, values: Range, floor: float = 0.0) -> Array:
+        """Low and high are P5 and P95."""
+        return spread(values, floor)(self.probabilities[name])
+
+    def within(self, name: str, values: Range | None) -> Array:
+        """Low and high are bounds; of what nobody assessed it is anything from none to all, all alike."""
+        dist = uniform(0.0, 1.0) if values is None else triangular(*values)
+        return dist(self.probabilities[name])
+
+    def factors(self, in_force: InForce) -> dict[str, Array]:
+        """All factors of a stretch of time."""
+        return {
+            kind: self.of(_factor_name(kind, in_force), in_force.range_of(kind), _FLOORS.get(kind, 0.0))
+            for kind in in_force.matches
+        }
+
+    def run_error(self, name: str, group: Group) -> Array:
+        """What the mean over some runs is off by, from run to run, as a factor: Student's t. 1 for a single run."""
+        from scipy import special
+
+        degrees = float(max(1, group.runs - 1))
+        return 1 + group.relative_error * special.stdtrit(degrees, self.probabilities[name])
+
+
+def drawn(names: Iterable[str], n: int, seed: int) -> Sample:
+    """Raises InputError where `n` is no power of two, MissingExtra without NumPy and SciPy."""
+    return Sample(draws({name: uniform(0.0, 1.0) for name in names}, n, seed))
+
+
+def impacts(it_energy_j: Array, factors: Mapping[str, Array]) -> dict[str, Array]:
+    """By criterion, and the electricity at the meter: the formulas of the ledger, on arrays."""
+    formulas: Any = impact_amounts  # they are typed for floats and columns, and do no more than multiply and add
+    amounts = formulas(it_energy_j, factors)
+    found = {criterion: amounts[name] for criterion, name in _AMOUNTS.items() if name in amounts}
+    return found | {KWH: amounts["facility_energy_j"] / 3.6e6}
+
+
+def summed(parts: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
+    """The sum of some amounts, criterion by criterion."""
+    total: dict[str, Array] = {}
+    for part in parts:
+        for name, values in part.items():
+            total[name] = total[name] + values if name in total else values
+    return total
