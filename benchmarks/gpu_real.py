@@ -2,14 +2,16 @@
 
     .venv/bin/python benchmarks/gpu_real.py [--seconds 60] [--home DIR] [--table]
 
-joulebook records the counter, the instant and the average power, and integrates each; no other truth is at hand, so the
-table shows whether they agree, and whether our range has room for what they differ by. Without a GPU it says so and
-ends. `--home` keeps the journal, and `--table` only draws what is there: where the GPU is the ledger need not be.
+joulebook records the counter, the instant and the average power, and integrates each. Beside it stands what the counter
+itself went up by, read through nvidia-ml-py right before and after each minute; no other truth is at hand, so the table
+shows whether they agree, and whether our range has room for what they differ by. Without a GPU it says so and ends.
+`--home` keeps the journal, and `--table` only draws what is there: where the GPU is the ledger need not be.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import tempfile
 import time
@@ -23,6 +25,7 @@ from peers.table import PLAIN, Line, drawn
 
 SIDE = 8192  # of the matrices
 SLICE_S = 0.5  # of work or rest, at half duty
+BY_HAND = "counter-by-hand.json"
 SENSORS = {"counter": "", "instant": ":instant", "average": ":average"}
 
 
@@ -89,28 +92,41 @@ def record(home: str, seconds: float) -> None:
     configure(home=home)
     with track("found"):  # what finds the sensors is not to be measured
         time.sleep(2.0)
+    by_hand_j: dict[str, float] = {}
     for name, work in phases(seconds):
+        before_j = counter_j()
         with track(name):
             work()
+        by_hand_j[name] = counter_j() - before_j
+    (Path(home) / BY_HAND).write_text(json.dumps(by_hand_j))
+
+
+def counter_j() -> float:
+    import pynvml
+
+    return pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(0)) / 1000
 
 
 def table(home: str) -> str:
     """A line for each phase: what each sensor says, and how far the range of the one that counts goes."""
     runs = [run["run_id"] for run in joulebook(home, "runs") if run["name"] != "found"]
-    lines = [_line(joulebook(home, "show", run)) for run in reversed(runs)]
-    return drawn(lines, {**{name: name for name in SENSORS}, "range": "our range", "mean": "mean power"})
+    by_hand_j = json.loads((Path(home) / BY_HAND).read_text())
+    shown = [joulebook(home, "show", run) for run in reversed(runs)]
+    lines = [_line(run, by_hand_j[run["name"]]) for run in shown]
+    columns = ["counter by hand", *SENSORS, "our range", "mean power"]
+    return drawn(lines, {name: name for name in columns})
 
 
-def _line(run: dict[str, Any]) -> Line:
+def _line(run: dict[str, Any], by_hand_j: float) -> Line:
     told = {device["sensor"]: device for device in run["devices"] if device["device"].startswith("gpu:")}
     counted = next(device for device in told.values() if device["counted"])
-    values: dict[str, float | str] = {}
+    values: dict[str, float | str] = {"counter by hand": by_hand_j}
     for name, ending in SENSORS.items():
         sensor = counted["device"].replace("gpu:", "nvml:") + ending
         values[name] = told[sensor]["node_energy_j"]["mid"] if sensor in told else "not here"
     whole = counted["node_energy_j"]
-    values["range"] = f"{whole['low']:,.0f} to {whole['high']:,.0f} J"
-    values["mean"] = f"{whole['mid'] / run['duration_s']:,.1f} W"
+    values["our range"] = f"{whole['low']:,.0f} to {whole['high']:,.0f} J"
+    values["mean power"] = f"{whole['mid'] / run['duration_s']:,.1f} W"
     return Line(f"{run['name']}, {run['duration_s']:.0f} s", "J", values, kind=PLAIN)
 
 

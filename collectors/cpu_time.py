@@ -55,8 +55,10 @@ class CpuTime:
         """Finds the live descendants anew; the next `read` then settles what has left the tree."""
         global _tree  # noqa: PLW0603
         self._in_this_process()
-        self._live = _descendants() if _has_children() else {}
         self._walked = True
+        if not (self._live or self._known or self._group or _tree[1]) and not _has_children():
+            return  # as before: so it is at nearly every tick
+        self._live = _descendants() if _has_children() else {}
         _tree = (self._pid, frozenset(self._live))
         group = self._own_group()
         if group != self._group:
@@ -115,11 +117,13 @@ class CpuTime:
             self._begin()  # a fork begins with all its counters at zero
 
     def _sum_s(self) -> float:
+        if not self._live:
+            return self._own_s() + _reaped_s()
         sum_s = 0.0
         for _ in range(3):  # again if a child was waited for meanwhile: its time would be in neither term
             reaped_s = _reaped_s()
             sum_s = self._own_s() + reaped_s + self._live_s()
-            if not self._live or reaped_s == _reaped_s():
+            if reaped_s == _reaped_s():
                 break
         return sum_s
 

@@ -370,8 +370,9 @@ COUNTERS = st.one_of(
 
 @given(st.integers(), st.lists(COUNTERS))
 def test_a_reading_is_written_as_json_would_write_it(number, counters):
-    record = {"event": "reading", "seq": number, "open": 1, "counters": counters}
-    written = journal_module._reading(record)
+    fields = {"open": 1, "counters": counters}
+    record = {"event": "reading", "seq": number, "at_ns": 5, "mono_ns": 6, **fields}
+    written = journal_module._reading(number, 5, 6, fields)
     assert json.dumps(json.loads(written), sort_keys=True) == json.dumps(record, sort_keys=True)
     assert len(written) == len(json.dumps(record, separators=(",", ":")))
 
@@ -380,4 +381,10 @@ def test_a_reading_is_written_as_json_would_write_it(number, counters):
 def test_a_reading_that_is_no_number_is_refused_as_elsewhere(value):
     for counter in ({"sensor": "a", "value": value}, {"sensor": "a", "value": 1.0, "shared": value}):
         with pytest.raises(ValueError, match="not JSON compliant"):
-            journal_module._reading({"event": "reading", "counters": [counter]})
+            journal_module._reading(1, 5, 6, {"open": 1, "counters": [counter]})
+
+
+def test_a_reading_that_says_more_than_usual_is_left_to_json():
+    assert not journal_module._reading(1, 5, 6, {"open": 1, "counters": [], "run_id": "r"})
+    assert not journal_module._reading(1, 5, 6, {"open": True, "counters": []})
+    assert not journal_module._reading(1, 5, 6, {"open": 1, "reason": "none"})
