@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from joulebook.accounting.assess import CATEGORIES, ENDS, KINDS, impact_amounts
+from joulebook.accounting.assess import CATEGORIES, impact_amounts
+from joulebook.accounting.in_force import ENDS, KINDS
 from joulebook.accounting.lines import Lines, Source, impacts, it_energy_of, numpy
 from joulebook.accounting.restate import exact_sum
 from joulebook.accounting.site import LEAST, Range

@@ -10,30 +10,26 @@ in: the same ledger gives the same bytes. Needs NumPy (the extra `models`).
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from joulebook.accounting.assess import (
-    ENDS,
-    KINDS,
-    METHOD_RANK_SQL,
-    InForce,
-    amount_sql,
-    impact_amounts,
-    timeline,
-)
+from joulebook.accounting.assess import METHOD_RANK_SQL, amount_sql, impact_amounts
 from joulebook.accounting.basis import Basis
 from joulebook.accounting.energy import cpu_it_energy_j, it_energy_j, memory_energy_j
 from joulebook.accounting.errors import MissingExtra
+from joulebook.accounting.in_force import ENDS, KINDS, InForce, midnight, timeline
+from joulebook.accounting.site import Range
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
+    from joulebook.accounting.factors import Match
     from joulebook.accounting.ledger import Ledger
 
     Array = npt.NDArray[np.float64]
@@ -53,6 +49,27 @@ class Scope(NamedTuple):
         cuts = [cut for cut in (self.since, self.until) if cut]
         whole = all(cut == cut.replace(minute=0, second=0, microsecond=0) for cut in cuts)
         return "hour" if whole else "minute"
+
+
+class Held(NamedTuple):
+    """What is in force from an instant until another; `values` stand above it there (an hour of a series)."""
+
+    start: datetime
+    end: datetime
+    in_force: InForce
+    values: Mapping[str, Range]
+
+    def match_of(self, kind: str) -> Match | None:
+        return self.in_force.matches.get(kind)
+
+    def range_of(self, kind: str) -> Range:
+        """Low, mid and high of a kind; not a number where nobody knows it."""
+        if kind in self.values:
+            return self.values[kind]
+        return self.in_force.range_of(kind) if kind in self.in_force.matches else UNKNOWN
+
+
+UNKNOWN: Range = (math.nan, math.nan, math.nan)
 
 
 class Source(NamedTuple):
@@ -79,11 +96,11 @@ class Lines:
 
     run, piece, source: places in `runs`, `pieces`, `sources`; method_rank: a place in `METHODS`.
     amounts: for each basis, the amount at low, mid and high (bases may differ in who bears idle energy).
-    pieces: for each stretch of time, the factors in force under each basis.
+    pieces: for each stretch of time, what is in force under each basis.
     """
 
     runs: tuple[Run, ...]
-    pieces: tuple[tuple[InForce, ...], ...]
+    pieces: tuple[tuple[Held, ...], ...]
     sources: tuple[Source, ...]
     run: Whole
     piece: Whole
@@ -133,15 +150,21 @@ def lines(ledger: Ledger, scope: Scope, bases: Sequence[Basis]) -> Lines:
     )  # fmt: skip
 
 
-def joint_pieces(bases: Sequence[Basis], start: date, end: date) -> tuple[tuple[InForce, ...], ...]:
+def joint_pieces(bases: Sequence[Basis], start: date, end: date) -> tuple[tuple[Held, ...], ...]:
     """[start, end) in stretches in which no factor changes under any basis; for each, what is in force under each."""
-    timelines = [timeline(basis.site, basis.factors, start, end) for basis in bases]
-    cuts = sorted({piece.start for pieces in timelines for piece in pieces})
-    begins = [[piece.start for piece in pieces] for pieces in timelines]
+    held = [_held(timeline(basis.site, basis.factors, start, end)) for basis in bases]
+    begins = [[each.start for each in some] for some in held]
+    cuts = sorted({begin for some in begins for begin in some})
     return tuple(
-        tuple(pieces[bisect_right(begin, cut) - 1] for pieces, begin in zip(timelines, begins, strict=True))
-        for cut in cuts
+        tuple(some[bisect_right(begin, cut) - 1] for some, begin in zip(held, begins, strict=True)) for cut in cuts
     )
+
+
+def _held(pieces: Sequence[InForce]) -> list[Held]:
+    """The pieces of a timeline in the order of time, those with hours cut into them."""
+    whole = [Held(midnight(piece.start), midnight(piece.end), piece, {}) for piece in pieces if not piece.hours]
+    hours = [Held(hour.start, hour.end, piece, hour.values) for piece in pieces for hour in piece.hours]
+    return sorted([*whole, *hours], key=lambda held: held.start)
 
 
 def _where(scope: Scope) -> tuple[str, list[Any]]:
@@ -171,14 +194,13 @@ def _days(ledger: Ledger, scope: Scope) -> tuple[date, date]:
     return first.date(), last.date() + timedelta(days=1)
 
 
-def _piece_table(pieces: Sequence[tuple[InForce, ...]]) -> pa.Table:
+def _piece_table(pieces: Sequence[tuple[Held, ...]]) -> pa.Table:
     """When each stretch begins and ends: those of all bases cover it, so it is where they overlap."""
     import pyarrow as pa
 
-    starts = [max(piece.start for piece in each) for each in pieces]
-    ends = [min(piece.end for piece in each) for each in pieces]
-    moments = [[datetime(day.year, day.month, day.day) for day in days] for days in (starts, ends)]  # noqa: DTZ001
-    return pa.table({"piece": list(range(len(pieces))), "start_utc": moments[0], "end_utc": moments[1]})
+    starts = pa.array([max(held.start for held in each) for each in pieces], pa.timestamp("us"))
+    ends = pa.array([min(held.end for held in each) for each in pieces], pa.timestamp("us"))
+    return pa.table({"piece": pa.array(range(len(pieces)), pa.int32()), "start_utc": starts, "end_utc": ends})
 
 
 def _amounts(ledger: Ledger, scope: Scope, idle: str, tables: dict[str, pa.Table]) -> pa.Table:

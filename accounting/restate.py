@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from joulebook.accounting.assess import CATEGORIES, ENDS, KINDS
+from joulebook.accounting.assess import CATEGORIES, missing_factor
 from joulebook.accounting.estimates import Estimate, between, unknown
+from joulebook.accounting.in_force import ENDS, KINDS
 from joulebook.accounting.lines import Lines, impacts, impacts_at, numpy
 from joulebook.accounting.records import METHODS
 
@@ -47,14 +48,13 @@ class Assessed:
     def total(self, category: str) -> Estimate:
         if not len(self.lines):
             return unknown(CATEGORIES[category][0], "no energy was recorded")
-        method = METHODS[int(self.lines.method_rank.max())]
-        return between((exact_sum(end[category]) for end in self.at_ends), CATEGORIES[category][0], method)
+        ends = (exact_sum(end[category]) for end in self.at_ends)
+        return known_or_not(category, ends, METHODS[int(self.lines.method_rank.max())])
 
     def runs(self, category: str) -> list[Estimate]:
         """The sum of each run, in the order of `lines.runs`."""
-        low, mid, high = (self.lines.by_run(end[category]).tolist() for end in self.at_ends)
-        unit, methods = CATEGORIES[category][0], self.run_methods
-        return [Estimate(*ends, unit, method) for *ends, method in zip(low, mid, high, methods, strict=True)]
+        ends = zip(*(self.lines.by_run(end[category]).tolist() for end in self.at_ends), strict=True)
+        return [known_or_not(category, each, method) for each, method in zip(ends, self.run_methods, strict=True)]
 
     @cached_property
     def run_methods(self) -> list[str]:
@@ -62,6 +62,12 @@ class Assessed:
         ranks = np.zeros(len(self.lines.runs), dtype="int64")
         np.maximum.at(ranks, self.lines.run, self.lines.method_rank)
         return [METHODS[rank] for rank in ranks]
+
+
+def known_or_not(category: str, ends: Iterable[float], method: str) -> Estimate:
+    """An amount of a category; unknown where a factor is missing, which makes it no number."""
+    found, unit = tuple(ends), CATEGORIES[category][0]
+    return unknown(unit, missing_factor(category)) if math.isnan(found[1]) else between(found, unit, method)
 
 
 def exact_sum(amounts: Iterable[float]) -> float:
@@ -94,7 +100,7 @@ class Caused:
         return sorted(found, key=lambda cause: (-abs(cause.change["carbon_g"]), cause.kind, str(cause.before)))
 
     def _causes_of(self, kind: str) -> list[Cause]:
-        pairs = [(piece[FROM].matches.get(kind), piece[TO].matches.get(kind)) for piece in self.lines.pieces]
+        pairs = [(piece[FROM].match_of(kind), piece[TO].match_of(kind)) for piece in self.lines.pieces]
         different = [pair for pair in dict.fromkeys(pairs) if kind == IDLE or pair[FROM] != pair[TO]]
         return [Cause(kind, *pair, self._change_in(kind, pairs, pair)) for pair in different]
 
@@ -131,6 +137,10 @@ def changed(lines: Lines) -> list[str]:
     ]
     same = (lines.amounts[FROM][1] == lines.amounts[TO][1]).all()
     return kinds if same else [*kinds, IDLE]
+
+
+def _differ(before: float, after: float) -> bool:
+    return before != after and not (math.isnan(before) and math.isnan(after))
 
 
 def _with(lines: Lines, chosen: frozenset[str]) -> dict[str, Array]:

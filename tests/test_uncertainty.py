@@ -104,14 +104,15 @@ def test_a_shared_factor_and_independent_energies():
 
     In logarithms each range is ± ln(10 ÷ 9) = ± 0.10536. The runs' own errors average out in their sum, to
     0.10536 ÷ √2 = 0.0745; the grid's does not: √(0.10536² + 0.0745²) = 0.12904. So P95 = 8000 × e^0.12904 = 9102 g,
-    and were the grid drawn for each run, it would be 8000 × e^0.10536 = 8889 g: too narrow.
+    and were the grid drawn for each run, it would be 8000 × e^0.10536 = 8889 g: too narrow. (A sum of lognormals is
+    not quite a lognormal, which is a quarter of a percent here.)
     """
     ten, grid = (9.0, 10.0, 10 / 0.9), (360.0, 400.0, 400 / 0.9)
     drawn = draws({"one": ten, "two": ten, "grid": grid, "other grid": grid}, 2**13)
     shared = quantiles((drawn["one"] + drawn["two"]) * drawn["grid"])
     apart = quantiles(drawn["one"] * drawn["grid"] + drawn["two"] * drawn["other grid"])
-    assert shared == pytest.approx((8000 * math.exp(-0.12904), 8000, 8000 * math.exp(0.12904)), rel=2e-3)
-    assert apart[2] == pytest.approx(8000 * math.exp(0.10536), rel=2e-3)
+    assert shared == pytest.approx((8000 * math.exp(-0.12904), 8000, 8000 * math.exp(0.12904)), rel=3e-3)
+    assert apart[2] == pytest.approx(8000 * math.exp(0.10536), rel=3e-3)
 
 
 @pytest.mark.parametrize(("rho", "of_sum"), [(1.0, 0.2), (0.0, 0.2 / math.sqrt(2)), (0.5, 0.1 * math.sqrt(3))])
@@ -142,10 +143,10 @@ def test_a_sum_of_parts_that_share_a_factor_is_as_wide_as_all_of_them(factor, pa
 @settings(max_examples=25)
 @given(st.dictionaries(st.text(min_size=1, max_size=8), ranges, min_size=1, max_size=6), st.integers(0, 2**32))
 def test_the_same_question_has_the_same_draws(inputs, seed):
-    once = draws(inputs, 64, seed)
-    again = draws(dict(reversed(inputs.items())), 64, seed)
+    """Also where something was added to the question."""
+    once, more = draws(inputs, 64, seed), draws({**inputs, "one more input": GRID}, 64, seed)
     assert list(once) == list(inputs)
-    assert all(np.array_equal(once[name], again[name]) for name in inputs)
+    assert all(np.array_equal(once[name], more[name]) for name in inputs)
     assert all(np.isfinite(values).all() and (values > 0).all() for values in once.values())
 
 
