@@ -1,9 +1,8 @@
-"""From usage to impact: factors in force at a site, and the amounts they give.
+"""From usage to impact: the amounts that the factors in force at a site give.
 
-    factors_in_force(site, factors, day) -> InForce       which factor for each kind, and how well it fits
-    timeline(site, factors, start, end)  -> [InForce]     the same, cut wherever a factor begins or ends
+    timeline(site, factors, start, end)  -> [InForce]     which factors hold when (`in_force`)
     impacts(it_energy, in_force)         -> [Impact]      one energy, assessed in Python
-    assessed(ledger, site, factors, …)   -> table         every run's energy, assessed in SQL with the same formulas
+    Assessor.rows(sql)                   -> rows          every run's energy, assessed in SQL with the same formulas
 
 Low, mid and high are worked with the low, mid and high of every factor at once: the factors of one site are not
 independent of each other from run to run, so this range does not shrink when runs are added.
@@ -14,9 +13,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from joulebook.accounting.adpe import operational_adpe_kgsb
 from joulebook.accounting.carbon import operational_carbon_g
 from joulebook.accounting.column import Column
 from joulebook.accounting.cost import electricity_cost_usd
@@ -29,31 +29,41 @@ from joulebook.accounting.energy import (
     most_share,
 )
 from joulebook.accounting.errors import SiteError
-from joulebook.accounting.estimates import Estimate
-from joulebook.accounting.factors import MATCHES, WORLD, Factor, FactorSet, Match, load
+from joulebook.accounting.estimates import Estimate, between, unknown
+from joulebook.accounting.factors import FactorSet, factor_set, locate, unknown_region
+from joulebook.accounting.in_force import (
+    ENDS,
+    KINDS,
+    InForce,
+    factors_in_force,
+    in_force_table,
+    timeline,
+    worst_match,
+)
+from joulebook.accounting.primary_energy import primary_energy_j
 from joulebook.accounting.records import METHODS
-from joulebook.accounting.site import Range, Site, load_site, site_path
+from joulebook.accounting.site import Site, load_site, site_path
 from joulebook.accounting.water import water_l
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from pathlib import Path
 
     from joulebook.accounting.ledger import Ledger
 
 Carrier = TypeVar("Carrier", float, Column)
 
-# kind of factor -> (field of Site that stands above the tables, unit)
-KINDS = {
-    "cpu_power": ("cpu_power_w", "W"),
-    "dram_power": ("dram_power_w_per_gb", "W/GB"),
-    "it_overhead": ("it_overhead", "1"),
-    "pue": ("pue", "1"),
-    "carbon_intensity": ("carbon_intensity_g_per_kwh", "gCO2e/kWh"),
-    "wue": ("wue_l_per_kwh", "L/kWh"),
-    "water_intensity": ("", "L/kWh"),
-    "electricity_price": ("price_usd_per_kwh", "USD/kWh"),
-}
-ENDS = ("low", "mid", "high")
+__all__ = [  # the factors in force are asked for here, too
+    "CATEGORIES",
+    "ENDS",
+    "KINDS",
+    "Assessor",
+    "InForce",
+    "assessor",
+    "factors_in_force",
+    "in_force_table",
+    "timeline",
+    "worst_match",
+]
 
 # category -> (unit, the factors behind it besides those of the energy itself)
 CATEGORIES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -62,20 +72,9 @@ CATEGORIES: dict[str, tuple[str, tuple[str, ...]]] = {
     "carbon_g": ("g", ("pue", "carbon_intensity")),
     "water_l": ("L", ("pue", "wue", "water_intensity")),
     "cost_usd": ("USD", ("pue", "electricity_price")),
+    "primary_energy_j": ("J", ("pue", "electricity_primary_energy")),
+    "adpe_kgsb": ("kgSb", ("pue", "electricity_adpe")),
 }
-
-
-@dataclass(frozen=True)
-class InForce:
-    """The factors of a site from `start` until `end` (UTC days, half-open)."""
-
-    start: date
-    end: date
-    matches: Mapping[str, Match]
-
-    def range_of(self, kind: str) -> Range:
-        factor = self.matches[kind].factor
-        return factor.low, factor.value, factor.high
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,9 @@ class Impact:
 
 
 def impact_amounts(it_energy: Carrier, factors: Mapping[str, Carrier]) -> dict[str, Carrier]:
-    """Every impact of some IT energy (J). Works on floats, arrays and SQL columns alike."""
+    """Every impact of some IT energy (J) that there are factors for. Works on floats, arrays and SQL columns alike."""
     pue = factors["pue"]
-    return {
+    amounts = {
         "it_energy_j": it_energy,
         "facility_energy_j": facility_energy_j(it_energy, pue=pue),
         "carbon_g": operational_carbon_g(it_energy, pue=pue, intensity_g_per_kwh=factors["carbon_intensity"]),
@@ -100,43 +99,12 @@ def impact_amounts(it_energy: Carrier, factors: Mapping[str, Carrier]) -> dict[s
         ),
         "cost_usd": electricity_cost_usd(it_energy, pue=pue, price_usd_per_kwh=factors["electricity_price"]),
     }
-
-
-def factors_in_force(site: Site, factors: FactorSet, day: date) -> InForce:
-    """The factors of a site on a day. Raises FactorError when one is missing even for the world."""
-    matches = {kind: _match(site, factors, kind, day) for kind in KINDS}
-    return InForce(day, day + timedelta(days=1), matches)
-
-
-def _match(site: Site, factors: FactorSet, kind: str, day: date) -> Match:
-    field, unit = KINDS[kind]
-    declared: Range | None = getattr(site, field) if field else None
-    if declared:
-        return Match(_declared(kind, unit, declared), "declared")
-    places = {"cpu_power": site.cpu_class, "pue": site.provider, "wue": site.provider} | _WORLDWIDE
-    return factors.select(kind, places.get(kind, site.region) or WORLD, day)
-
-
-_WORLDWIDE = dict.fromkeys(("it_overhead", "dram_power"))
-
-
-def _declared(kind: str, unit: str, values: Range) -> Factor:
-    low, mid, high = values
-    return Factor(kind, mid, low, high, unit, "SITE", date(1970, 1, 1), None, "declared in site.toml", "site.toml",
-                  "", "own", date(1970, 1, 1))  # fmt: skip
-
-
-def timeline(site: Site, factors: FactorSet, start: date, end: date) -> list[InForce]:
-    """The factors of a site over [start, end), one piece for each stretch in which none of them changes."""
-    cuts = [start, *(day for day in factors.edges() if start < day < end), end]
-    pieces: list[InForce] = []
-    for begin, until in pairwise(cuts):
-        matches = factors_in_force(site, factors, begin).matches
-        if pieces and pieces[-1].matches == matches:
-            pieces[-1] = InForce(pieces[-1].start, until, matches)
-        else:
-            pieces.append(InForce(begin, until, matches))
-    return pieces
+    if "electricity_primary_energy" in factors:
+        primary = factors["electricity_primary_energy"]
+        amounts["primary_energy_j"] = primary_energy_j(it_energy, pue=pue, primary_j_per_kwh=primary)
+    if "electricity_adpe" in factors:
+        amounts["adpe_kgsb"] = operational_adpe_kgsb(it_energy, pue=pue, adpe_kgsb_per_kwh=factors["electricity_adpe"])
+    return amounts
 
 
 def impacts(it_energy: Estimate, in_force: InForce) -> list[Impact]:
@@ -144,22 +112,20 @@ def impacts(it_energy: Estimate, in_force: InForce) -> list[Impact]:
     assert it_energy.low is not None and it_energy.mid is not None and it_energy.high is not None  # noqa: S101, PT018
     energies = (it_energy.low, it_energy.mid, it_energy.high)
     worked = [
-        impact_amounts(energy, {kind: in_force.range_of(kind)[end] for kind in KINDS})
+        impact_amounts(energy, {kind: in_force.range_of(kind)[end] for kind in in_force.matches})
         for end, energy in enumerate(energies)
     ]
     return [
         Impact(
             category,
-            Estimate(worked[0][category], worked[1][category], worked[2][category], unit, it_energy.method),
-            tuple(in_force.matches[kind].factor.factor_id for kind in kinds),
+            between([amounts[category] for amounts in worked], unit, it_energy.method)
+            if category in worked[0]
+            else unknown(unit, missing_factor(category)),
+            tuple(in_force.matches[kind].factor.factor_id for kind in kinds if kind in in_force.matches),
             worst_match(in_force, kinds),
         )
         for category, (unit, kinds) in CATEGORIES.items()
     ]
-
-
-def worst_match(in_force: InForce, kinds: tuple[str, ...]) -> str:
-    return max((in_force.matches[kind].match for kind in kinds), key=MATCHES.index, default="exact")
 
 
 # In SQL -----------------------------------------------------------------------------------------------------------
@@ -242,23 +208,6 @@ SUMS_SQL = ", ".join(
 )
 
 
-def in_force_table(pieces: list[InForce]) -> pa.Table:
-    """The pieces of a timeline as a table that SQL can join: one column for each kind and end."""
-    import pyarrow as pa
-
-    rows: list[dict[str, Any]] = []
-    for number, piece in enumerate(pieces):
-        row: dict[str, Any] = {"piece": number, "start_utc": _midnight(piece.start), "end_utc": _midnight(piece.end)}
-        for kind in KINDS:
-            row |= {f"{kind}_{end}": value for end, value in zip(ENDS, piece.range_of(kind), strict=True)}
-        rows.append(row)
-    return pa.Table.from_pylist(rows)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day)  # noqa: DTZ001 — ledger times are UTC without a zone
-
-
 @dataclass(frozen=True)
 class Assessor:
     """A ledger seen from a site through a factor set: what every question about impact starts from."""
@@ -270,7 +219,7 @@ class Assessor:
     end: date
     grain: str = "hour"  # or "minute", for a period that begins or ends within an hour
 
-    @property
+    @cached_property
     def pieces(self) -> list[InForce]:
         return timeline(self.site, self.factors, self.start, self.end)
 
@@ -280,17 +229,19 @@ class Assessor:
         return self.ledger.rows(full, params, {"in_force": in_force_table(self.pieces)})
 
 
+def check_region(home: Path, site: Site, factors: FactorSet) -> None:
+    """Raises SiteError for a site in a region that nobody knows."""
+    if not factors.knows_place("carbon_intensity", locate(site.region, site.provider).place):
+        raise SiteError(f"{site_path(home)}: {unknown_region(site.region, factors)}")
+
+
 def assessor(ledger: Ledger, start: datetime, end: datetime, grain: str = "hour") -> Assessor:
     """An assessor over a period, with the home's site and the factors of this version.
 
     Raises SiteError when the site file cannot be understood or names a region that nobody knows.
     """
-    site, factors = load_site(ledger.home), load()
-    if not factors.knows_place("carbon_intensity", site.region):
-        raise SiteError(
-            f"{site_path(ledger.home)}: the region {site.region!r} is not known; write a country such as FR, a state "
-            "such as US-CA, or WORLD (all: joulebook factors --kind carbon_intensity)"
-        )
+    site, factors = load_site(ledger.home), factor_set(ledger.home)
+    check_region(ledger.home, site, factors)
     last = end.astimezone(UTC).date() + timedelta(days=1)
     return Assessor(ledger, site, factors, start.astimezone(UTC).date(), last, grain)
 
@@ -300,5 +251,11 @@ def estimate_of(row: Mapping[str, Any], category: str, *, reason: str = "no ener
     unit = CATEGORIES[category][0]
     low, mid, high = (row.get(f"{category}_{end}") for end in ENDS)
     if low is None or mid is None or high is None:
-        return Estimate(None, None, None, unit, "unknown", reason)
+        has_energy = row.get("it_energy_j_mid") is not None
+        return unknown(unit, missing_factor(category) if has_energy else reason)
     return Estimate(low, mid, high, unit, METHODS[int(row["method_rank"])])
+
+
+def missing_factor(category: str) -> str:
+    """Why a category is not known where the energy is."""
+    return f"no source has {CATEGORIES[category][1][-1]} of this place"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from joulebook.accounting.assess import CATEGORIES, ENDS, Assessor, estimate_of
-from joulebook.accounting.factors import load
+from joulebook.accounting.factors import factor_set
 from joulebook.accounting.home import journal_dir
 from joulebook.accounting.ledger.database import Ledger
 from joulebook.accounting.ledger.nodes import proof
@@ -149,7 +149,7 @@ def _children(ledger: Ledger) -> Check:
 
 def _assess_all(ledger: Ledger) -> Assessor:
     end = datetime.now(UTC).date() + timedelta(days=1)
-    return Assessor(ledger, load_site(ledger.home), load(), date(1970, 1, 1), end)
+    return Assessor(ledger, load_site(ledger.home), factor_set(ledger.home), date(1970, 1, 1), end)
 
 
 def _totals(ledger: Ledger) -> Check:

@@ -58,6 +58,7 @@ FACTORS = FactorSet((
     fact("cpu_power", 4), fact("dram_power", 0.4),
     fact("it_overhead", 1.1), fact("pue", 1.5), fact("wue", 0.5), fact("water_intensity", 2),
     fact("electricity_price", 0.1), fact("carbon_intensity", 480),
+    fact("electricity_primary_energy", 9e6), fact("electricity_adpe", 5e-8),
     fact("carbon_intensity", 400, DECEMBER, FEBRUARY, "FR"), fact("carbon_intensity", 200, FEBRUARY, None, "FR"),
 ))  # fmt: skip
 HERE = Site(region="FR")
@@ -114,9 +115,11 @@ def test_the_impacts_of_one_to_three_kilowatt_hours() -> None:
         "carbon_g": pytest.approx((300, 1200, 7200), rel=1e-12),
         "water_l": pytest.approx((1.75, 7, 39), rel=1e-12),
         "cost_usd": pytest.approx((0.075, 0.30, 1.80), rel=1e-12),
+        "primary_energy_j": pytest.approx((1.5 * 4.5e6, 3 * 9e6, 9 * 18e6), rel=1e-12),
+        "adpe_kgsb": pytest.approx((1.5 * 2.5e-8, 3 * 5e-8, 9 * 1e-7), rel=1e-12),
     }
     assert {(impact.amount.unit, impact.amount.method) for impact in found.values()} == {
-        ("J", "attributed"), ("g", "attributed"), ("L", "attributed"), ("USD", "attributed")}  # fmt: skip
+        ("J", "attributed"), ("g", "attributed"), ("L", "attributed"), ("USD", "attributed"), ("kgSb", "attributed")}  # fmt: skip
 
 
 def test_an_impact_names_its_factors_and_the_worst_of_their_matches() -> None:
@@ -132,6 +135,8 @@ def test_an_impact_names_its_factors_and_the_worst_of_their_matches() -> None:
         "carbon_g": "exact",
         "water_l": "world",
         "cost_usd": "world",
+        "primary_energy_j": "world",
+        "adpe_kgsb": "world",
     }
 
 

@@ -18,7 +18,15 @@ from joulebook.accounting.energy import cpu_it_energy_j, facility_energy_j, it_e
 from joulebook.accounting.water import water_l
 
 KWH = 3_600_000.0
-NAMES = ("pue", "carbon_intensity", "wue", "water_intensity", "electricity_price")
+NAMES = (
+    "pue",
+    "carbon_intensity",
+    "wue",
+    "water_intensity",
+    "electricity_price",
+    "electricity_primary_energy",
+    "electricity_adpe",
+)
 
 # Zero, or far enough from the smallest floats that a relative error means something.
 energies = st.one_of(st.just(0.0), st.floats(1e-3, 1e15))
@@ -64,11 +72,19 @@ def test_pue_never_touches_wue() -> None:
 
 
 def test_every_impact_of_two_kilowatt_hours() -> None:
-    """Facility 2 × 1.5 = 3 kWh; 3 × 400 = 1200 g; 2 × (0.5 + 1.5 × 2) = 7 L; 3 × 0.10 = 0.30 USD."""
-    given_factors = dict(zip(NAMES, (1.5, 400.0, 0.5, 2.0, 0.10), strict=True))
+    """Facility 2 × 1.5 = 3 kWh; 3 × 400 = 1200 g; 2 × (0.5 + 1.5 × 2) = 7 L; 3 × 0.10 = 0.30 USD; 3 × 9 = 27 MJ;
+    3 × 50 = 150 µgSb."""
+    given_factors = dict(zip(NAMES, (1.5, 400.0, 0.5, 2.0, 0.10, 9e6, 5e-8), strict=True))
     assert impact_amounts(2 * KWH, given_factors) == near(
-        {"it_energy_j": 2 * KWH, "facility_energy_j": 3 * KWH, "carbon_g": 1200.0, "water_l": 7.0, "cost_usd": 0.30}
-    )
+        {"it_energy_j": 2 * KWH, "facility_energy_j": 3 * KWH, "carbon_g": 1200.0, "water_l": 7.0, "cost_usd": 0.30,
+         "primary_energy_j": 27e6, "adpe_kgsb": 1.5e-7}
+    )  # fmt: skip
+
+
+def test_without_a_factor_an_impact_is_not_there() -> None:
+    """A place without primary energy or minerals has the other five; none of them is 0 for it."""
+    five = dict(zip(NAMES, (1.5, 400.0, 0.5, 2.0, 0.10), strict=False))
+    assert set(CATEGORIES) - set(impact_amounts(KWH, five)) == {"primary_energy_j", "adpe_kgsb"}
 
 
 # One formula, three carriers --------------------------------------------------------------------------------------
@@ -192,11 +208,13 @@ def test_ordered_factors_give_ordered_impacts(energy: list[float], by_name: dict
 
 # factor -> what must grow with it; all else must stay as it is
 GROWS = {
-    "pue": {"facility_energy_j", "carbon_g", "water_l", "cost_usd"},
+    "pue": {"facility_energy_j", "carbon_g", "water_l", "cost_usd", "primary_energy_j", "adpe_kgsb"},
     "carbon_intensity": {"carbon_g"},
     "wue": {"water_l"},
     "water_intensity": {"water_l"},
     "electricity_price": {"cost_usd"},
+    "electricity_primary_energy": {"primary_energy_j"},
+    "electricity_adpe": {"adpe_kgsb"},
 }
 
 

@@ -11,6 +11,7 @@ from joulebook.accounting.assess import KINDS, Assessor, assessor, estimate_of
 from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.factors import load
 from joulebook.accounting.ledger import Ledger
+from joulebook.accounting.records import weakest
 from joulebook.reports.format import THIN, day, mid_of, moment, span_of
 from joulebook.reports.view import Column, FactorUse, Tile
 
@@ -106,7 +107,9 @@ def factor_uses(assess: Assessor, rows: Sequence[Mapping[str, Any]]) -> tuple[Fa
     uses: dict[str, FactorUse] = {}
     for kind in kinds:
         for piece in pieces:
-            match = timeline[piece].matches[kind]
+            match = timeline[piece].matches.get(kind)
+            if match is None:
+                continue
             factor = match.factor
             uses[factor.factor_id] = FactorUse(
                 factor.factor_id, kind, factor.region, match.match, factor.low, factor.value, factor.high,
@@ -154,6 +157,18 @@ def percent(share: float) -> str:
     if share < 0.01:
         return f"under 1{THIN}%"
     return f"over 99{THIN}%" if 0.99 < share < 1 else f"{share * 100:.0f}{THIN}%"
+
+
+def sum_of(cells: Sequence[Estimate]) -> Estimate:
+    """The sum of what is known, with the weakest method; low with low and high with high, as factors are shared.
+
+    Unknown where nothing is known.
+    """
+    known = [cell for cell in cells if cell.known]
+    if not known:
+        return cells[0]
+    low, mid, high = (sum(getattr(cell, end) for cell in known) for end in ("low", "mid", "high"))
+    return Estimate(low, mid, high, known[0].unit, weakest([cell.method for cell in known]))
 
 
 def in_words(estimate: Estimate, shares: Sequence[str] = ()) -> str:

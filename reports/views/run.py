@@ -283,6 +283,8 @@ _LABELS = {
     "carbon_g": "Carbon, operational, location-based",
     "water_l": "Water consumed",
     "cost_usd": "Electricity cost",
+    "primary_energy_j": "Primary energy of the electricity",
+    "adpe_kgsb": "Minerals (ADPe) of the electricity",
 }
 
 
@@ -300,7 +302,8 @@ def _impacts(assess: Assessor, facts: Mapping[str, Any], cells: Mapping[str, Est
         for category, (_, kinds) in CATEGORIES.items():
             estimate = estimate_of(facts, category)
             used = energy_kinds + kinds
-            ids = ", ".join(dict.fromkeys(piece.matches[kind].factor.factor_id for kind in used for piece in pieces))
+            ids = ", ".join(dict.fromkeys(piece.matches[kind].factor.factor_id for kind in used for piece in pieces
+                                          if kind in piece.matches))  # fmt: skip
             match = max((worst_match(piece, used) for piece in pieces), key=MATCHES.index)
             rows.append({"category": category, "label": _LABELS[category], "amount": estimate,
                          "method": estimate.method, "match": match, "factor_ids": ids})  # fmt: skip
