@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Generic
 
+from joulebook.accounting.adpe import operational_adpe_kgsb
 from joulebook.accounting.carbon import operational_carbon_g
 from joulebook.accounting.energy import Carrier, facility_energy_j
 from joulebook.accounting.errors import InputError
+from joulebook.accounting.primary_energy import primary_energy_j
 from joulebook.accounting.site import Range
-from joulebook.accounting.units import J_PER_KWH
 from joulebook.accounting.water import water_l
 
 MOST_TOKENS = 10**12  # far above any call
@@ -102,11 +103,6 @@ def used(usage: Usage[Carrier], rate: Rate[Carrier]) -> Carrier:
     return fresh + cached + usage.output_tokens * rate.per_output_token + rate.per_call
 
 
-def of_electricity(it_energy_j: Carrier, *, pue: Carrier, per_kwh: Carrier) -> Carrier:
-    """What making the electricity takes. Unit: amount = J × PUE ÷ 3.6e6 × amount/kWh."""
-    return facility_energy_j(it_energy_j, pue=pue) / J_PER_KWH * per_kwh
-
-
 def operational(it_energy_j: Carrier, factors: Mapping[str, Carrier]) -> dict[str, Carrier]:
     """The impacts of the IT energy of calls, by category, as far as there is a factor for each."""
     pue = factors["pue"]
@@ -116,7 +112,11 @@ def operational(it_energy_j: Carrier, factors: Mapping[str, Carrier]) -> dict[st
     if "water_intensity" in factors and "wue" in factors:
         offsite = factors["water_intensity"]
         amounts["water_l"] = water_l(it_energy_j, wue_l_per_kwh=factors["wue"], pue=pue, offsite_l_per_kwh=offsite)
-    for category, kind in (("adpe_kgsb", "electricity_adpe"), ("primary_energy_j", "electricity_primary_energy")):
-        if kind in factors:
-            amounts[category] = of_electricity(it_energy_j, pue=pue, per_kwh=factors[kind])
+    if "electricity_adpe" in factors:
+        amounts["adpe_kgsb"] = operational_adpe_kgsb(
+            it_energy_j, pue=pue, adpe_kgsb_per_kwh=factors["electricity_adpe"]
+        )
+    if "electricity_primary_energy" in factors:
+        primary = factors["electricity_primary_energy"]
+        amounts["primary_energy_j"] = primary_energy_j(it_energy_j, pue=pue, primary_j_per_kwh=primary)
     return amounts

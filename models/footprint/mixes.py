@@ -1,24 +1,17 @@
-"""What making a kWh takes in minerals and primary energy, by country: read through the package EcoLogits."""
+"""The mixes of electricity that the package EcoLogits ships: beside its numbers, and to say what is missing."""
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
-from joulebook.accounting.factors import WORLD, Factor, Match
+from joulebook.accounting.factors import WORLD
 from joulebook.accounting.units import J_PER_KWH
 from joulebook.models.footprint.packages import lacking
 
 NAME, VERSION = "ecologits", "0.11.3"
 SOURCE = f"{NAME}-{VERSION}"
-URL = "https://ecologits.ai"
 
 LEAST_PRIMARY_J = J_PER_KWH  # a kWh of electricity is 3.6 MJ itself: making it takes no less
-# kind -> (field of the package's mix, unit, how many of that unit one of the field is, code of its world fallback)
-MIX_KINDS = {
-    "electricity_adpe": ("adpe", "kgSb/kWh", 1.0, "electricity-mix-adpe-world"),
-    "electricity_primary_energy": ("pe", "J/kWh", 1e6, "electricity-mix-pe-world"),
-}
 
 
 def mix_of(region: str) -> Any | None:
@@ -31,37 +24,15 @@ def mix_of(region: str) -> Any | None:
     return zone and electricity_mixes.find_electricity_mix(zone)
 
 
-def grid_of(region: str) -> tuple[dict[str, Match], dict[str, str]]:
-    """What making a kWh takes in minerals and primary energy, each as a factor; and why one is missing."""
+def primary_missing(region: str) -> str:
+    """Why there is no primary energy of a place: none is published, or less than the electricity itself has."""
     mix = mix_of(region)
-    if mix is None:
-        without = lacking(NAME, VERSION)
-        return {}, dict.fromkeys(MIX_KINDS, without.reason if without else f"{SOURCE} has no mix for {region}")
-    matches = {kind: Match(_factor(kind, mix), _fit(kind, mix, region)) for kind in MIX_KINDS}
-    primary = matches["electricity_primary_energy"].factor.value
-    if primary >= LEAST_PRIMARY_J:
-        return matches, {}
-    del matches["electricity_primary_energy"]
-    reason = (
-        f"{SOURCE} has {primary / 1e6:g} MJ per kWh for {mix.zone}, less than the 3.6 MJ that a kWh is itself, so "
+    if mix is None or mix.pe * 1e6 >= LEAST_PRIMARY_J:
+        return f"no source has the primary energy of a kWh in {region}"
+    return (
+        f"{SOURCE} has {mix.pe:g} MJ per kWh for {mix.zone}, less than the 3.6 MJ that a kWh is itself, so "
         "it is not all of it"
     )
-    return matches, {"electricity_primary_energy": reason}
-
-
-def _factor(kind: str, mix: Any) -> Factor:
-    field, unit, scale, _ = MIX_KINDS[kind]
-    value = getattr(mix, field) * scale
-    return Factor(
-        kind, value, value, value, unit, mix.zone, date(2025, 1, 1), None, "as the package has it, without a range",
-        f"EcoLogits {VERSION}, electricity_mixes (ADEME Base Empreinte)", URL, "MPL-2.0", date(2026, 11, 25),
-    )  # fmt: skip
-
-
-def _fit(kind: str, mix: Any, region: str) -> str:
-    if region == WORLD or MIX_KINDS[kind][3] in {warning.code for warning in mix.warnings}:
-        return "world"
-    return "parent" if "-" in region else "exact"
 
 
 def country_code(name: str) -> str | None:

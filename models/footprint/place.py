@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from joulebook.accounting.assess import factors_in_force
 from joulebook.accounting.errors import InputError
-from joulebook.accounting.factors import WORLD, FactorSet, Match
+from joulebook.accounting.factors import WORLD, FactorSet, Match, locate, unknown_region
+from joulebook.accounting.in_force import factors_in_force
 from joulebook.accounting.site import Range, Site
-from joulebook.models.footprint.mixes import country_code, grid_of
-from joulebook.models.footprint.packages import near
+from joulebook.models.footprint.mixes import country_code, primary_missing
 
-GRID = ("carbon_intensity", "water_intensity")  # kinds of our own tables
+GRID = ("carbon_intensity", "water_intensity", "electricity_adpe", "electricity_primary_energy")
 SITE = ("pue", "wue")  # of one's own server; an engine has those of the provider
 
 
@@ -52,22 +51,23 @@ class Place:
 
 
 def place_at(region: str, why: str, factors: FactorSet, day: date, site: Site | None = None) -> Place:
-    """The place that a region means on a day. Raises InputError, with the regions called nearly the same."""
-    code = region.strip().upper()
+    """The place that a region means on a day, a cloud's region too.
+
+    Raises InputError where nobody knows it, with the regions called nearly the same.
+    """
+    located = locate(region)
+    code = located.place
     if not factors.knows_place("carbon_intensity", code):
-        raise InputError(_unknown(region, factors))
-    matches = {kind: factors.select(kind, code, day) for kind in GRID}
+        named = [country for country in [country_code(region)] if country in factors.regions("carbon_intensity")]
+        raise InputError(unknown_region(region, factors, also=tuple(named)))
+    if located.cloud:
+        why = f"{why}: the grid of {located.cloud.provider}:{located.cloud.region} ({located.cloud.location})"
+    found = {kind: factors.find(kind, code, day) for kind in GRID}
+    missing = {
+        kind: primary_missing(code) if kind == "electricity_primary_energy" else f"no source has {kind} of {code}"
+        for kind, match in found.items()
+        if match is None
+    }
     in_force = factors_in_force(site or Site(), factors, day).matches
-    mix, missing = grid_of(code)
-    return Place(code, why, {**matches, **mix, **{kind: in_force[kind] for kind in SITE}}, missing)
-
-
-def _unknown(region: str, factors: FactorSet) -> str:
-    known = factors.regions("carbon_intensity")
-    named = [code for code in [country_code(region)] if code in known]
-    alike = dict.fromkeys([*named, *near(region, known, 0.5)])
-    hint = f"; did you mean {', '.join(alike)}?" if alike else "."
-    return (
-        f"the region {region!r} is not known{hint} Write a country such as FR, a state such as US-CA, or {WORLD} for "
-        "a world average, marked as such (all: joulebook factors --kind carbon_intensity)"
-    )
+    grid = {kind: match for kind, match in found.items() if match}
+    return Place(code, why, {**grid, **{kind: in_force[kind] for kind in SITE}}, missing)
