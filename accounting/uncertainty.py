@@ -147,19 +147,22 @@ def _dist(given: Input) -> Dist:
 
 
 def _together(points: Array, names: list[str], correlation: Mapping[tuple[str, str], float]) -> Array:
-    """The points with the dependence of a Gaussian copula; each column stays uniform."""
+    """The points with the dependence of a Gaussian copula; each column stays uniform, those of no pair as they are."""
     np, special = _packages()
-    matrix = np.eye(len(names))
+    related = sorted({name for pair in correlation for name in pair})
+    matrix = np.eye(len(related))
     for (one, other), rho in correlation.items():
         if one not in names or other not in names or one == other or not -1 <= rho <= 1:
             raise InputError(f"the correlation {rho:g} of {one!r} and {other!r} must be of two inputs, from -1 to 1")
-        i, j = names.index(one), names.index(other)
+        i, j = related.index(one), related.index(other)
         matrix[i, j] = matrix[j, i] = rho
     try:
-        root = np.linalg.cholesky(matrix + 1e-12 * np.eye(len(names)))  # also where one follows from the others
+        root = np.linalg.cholesky(matrix + 1e-12 * np.eye(len(related)))  # also where one follows from the others
     except np.linalg.LinAlgError as error:
         raise InputError("these correlations cannot all hold at once") from error
-    return np.clip(special.ndtr(special.ndtri(points) @ root.T), _EDGE, 1 - _EDGE)
+    columns, joined = [names.index(name) for name in related], points.copy()
+    joined[:, columns] = np.clip(special.ndtr(special.ndtri(points[:, columns]) @ root.T), _EDGE, 1 - _EDGE)
+    return joined
 
 
 def _packages() -> tuple[Any, Any]:
