@@ -1,6 +1,6 @@
 """Where this machine stands: one small TOML file, written by `joulebook init`, never guessed from the network.
 
-    region = "FR"                    # a country or sub-region of `joulebook factors`, or WORLD
+    region = "FR"                    # a country or state of `joulebook factors`, a cloud's region, or WORLD
     provider = "aws"                 # whose PUE and WUE; leave out for your own room
     cpu_class = "amd-epyc-3rd-gen"   # whose power curve, where no sensor can be read
     pue = 1.25                       # a number, or [low, mid, high]; stands above the provider's
@@ -9,6 +9,10 @@
     cpu_power_w = [2.0, 3.0, 5.0]    # W at the plug per busy logical CPU; stands above the generic curve
     peak_flop_per_s = 989e12         # of all accelerators of a run; stands above the catalogue, for MFU and HFU
     idle_energy = "reservation"      # who bears what an idle machine draws: reservation, equal or none
+    hardware = "8 H100, 1 server-8-gpu, 2048 dram"   # what the machine is made of, for its manufacture
+    hardware_lifetime_years = 5      # how long it is in use
+    premises = "own"                 # or cloud: whose electricity it is (scope 2, or scope 3); else by the provider
+    carbon_price_usd_per_t = 120     # your internal price; else the social cost of carbon
 
 Everything is optional. What is not said is taken for the world, with the world's wide range, and marked so.
 """
@@ -43,12 +47,29 @@ class Site:
     dram_power_w_per_gb: Range | None = None
     peak_flop_per_s: Range | None = None
     idle_energy: str = "reservation"
+    hardware: str | None = None
+    hardware_lifetime_years: Range | None = None
+    premises: str | None = None
+    carbon_price_usd_per_t: Range | None = None
+
+    @property
+    def is_cloud(self) -> bool:
+        """Whether the machine is somebody else's: said, else by whether its region or provider is a cloud's."""
+        if self.premises:
+            return self.premises == "cloud"
+        return self.region.partition(":")[1] == ":" or (self.provider or "").lower() in CLOUDS
 
 
 RANGES = tuple(field.name for field in fields(Site) if "Range" in str(field.type))
 # Idle energy of a node goes to its runs by what they reserved, in equal parts, or to nobody.
 IDLE_POLICIES = ("reservation", "equal", "none")
-LEAST = {"pue": 1.0, "it_overhead": 1.0}  # what a value cannot be below; 0 where nothing is said
+PREMISES = ("own", "cloud")
+CLOUDS = ("aws", "azure", "gcp", "oracle", "ovh")
+LEAST = {
+    "pue": 1.0,
+    "it_overhead": 1.0,
+    "hardware_lifetime_years": 0.1,
+}  # what a value cannot be below; 0 where nothing is said
 
 
 def site_path(home: Path) -> Path:
@@ -86,8 +107,9 @@ def parse_site(table: Mapping[str, Any]) -> Site:
 def _text(key: str, value: object) -> str:
     if not isinstance(value, str) or not value.strip():
         raise SiteError(f"{key} must be a text such as {'FR' if key == 'region' else 'aws'!r}, not {value!r}")
-    if key == "idle_energy" and value not in IDLE_POLICIES:
-        raise SiteError(f"idle_energy must be one of {', '.join(IDLE_POLICIES)}, not {value!r}")
+    choices = {"idle_energy": IDLE_POLICIES, "premises": PREMISES}.get(key)
+    if choices and value not in choices:
+        raise SiteError(f"{key} must be one of {', '.join(choices)}, not {value!r}")
     return value.strip()
 
 

@@ -34,6 +34,7 @@ CATALOGUES = (
     "cloud_regions.csv",
     "disclosed.csv",
     "hardware.csv",
+    "hardware_embodied.csv",
     "paper2501.csv",
     "prices_fallback.csv",
     "runtime_coefficients.csv",
