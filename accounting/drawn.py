@@ -38,13 +38,17 @@ class Swing(NamedTuple):
 
 
 def inputs(lines: Lines, place: int = 0) -> list[str]:
-    """The names of what has a range and is used: kinds of factors, and kinds of sensors."""
-    needed = {word for source in lines.sources for word in (source.unit, source.boundary)}
-    kinds = [kind for kind in KINDS if ONLY_FOR.get(kind, kind) in {kind, *needed}]
-    ranged = [kind for kind in kinds if any(_is_wide(piece[place].range_of(kind)) for piece in lines.pieces)]
+    """The names of what has a range and is used: kinds of sensors, and kinds of factors (a new one comes last)."""
+    ranged = [kind for kind in kinds_of(lines) if any(_is_wide(piece[place].range_of(kind)) for piece in lines.pieces)]
     low, _, high = lines.amounts[place]
     unsure = {lines.sources[number] for number in lines.source[low < high].tolist()}
-    return [*ranged, *sorted({_reading_of(source) for source in unsure})]
+    return [*sorted({_reading_of(source) for source in unsure}), *ranged]
+
+
+def kinds_of(lines: Lines) -> list[str]:
+    """The kinds of factors that the amounts of some lines need."""
+    needed = {word for source in lines.sources for word in (source.unit, source.boundary)}
+    return [kind for kind in KINDS if ONLY_FOR.get(kind, kind) in {kind, *needed}]
 
 
 def _is_wide(values: Range) -> bool:

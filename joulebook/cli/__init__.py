@@ -4,6 +4,8 @@
     options     what several commands share;  api_arguments   what can be typed of calls of model APIs
     commands    one function a command: arguments in, exit code out
     prices, footprint, calls, imports, exports, receive, serve    the same for what has to do with calls of model APIs
+    check       budgets and regressions, for people and pipelines
+    restate     what was used under the factors of now or of then, and what changes between them
     doctor      what this machine can measure, and what is missing; `findings` draws it
     tracing     doctor --record: a trace of what the sensors show
     demo        the walk, end to end, on this machine
@@ -34,6 +36,8 @@ EXIT_CODES: tuple[tuple[type[JoulebookError], int], ...] = (
 
 # Where the function of a command stands, if not in `commands`.
 ROOMS = {
+    "check": "check",
+    "assess": "restate", "restate": "restate",
     "price": "prices", "reprice": "prices", "calls": "calls", "import": "imports", "export": "exports",
     "footprint": "footprint", "reconcile": "exports", "receive": "receive", "serve-meter": "serve",
 }  # fmt: skip

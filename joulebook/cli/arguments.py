@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from joulebook import __version__
 from joulebook.cli import api_arguments
-from joulebook.cli.options import Add, pair, period, reading, seconds
+from joulebook.cli.options import Add, pair, period, reading, seconds, share, when
 
 DECLARED = {
     "pue": "PUE",
@@ -74,6 +74,9 @@ def parser() -> argparse.ArgumentParser:
         _show,
         _summary,
         _factors,
+        _assess,
+        _restate,
+        _check,
         _verify,
         _rebuild,
         _dashboard,
@@ -193,6 +196,68 @@ def _factors(add: Add) -> None:
     )
     parser.add_argument("--kind", help="all rows of this kind, e.g. carbon_intensity, pue, wue, electricity_price")
     parser.add_argument("--region", help="all rows of this region or provider")
+
+
+def _check(add: Add) -> None:
+    parser = add(
+        "check",
+        "check budgets, or whether a newer run uses more energy than those before it; exits with 1 when so",
+        "joulebook check --budget budgets.toml --notify\n  joulebook check --regression train --threshold 0.05",
+    )
+    told = (
+        "A rule of a budget is breached when the best estimate is above what it allows, and possible (exit code 0) when "
+        "only the high end is. A regression is an interval of the ratio above 1 and a ratio above 1 + threshold."
+    )
+    parser.description = f"{parser.description} {told}"
+    parser.add_argument("--budget", metavar="FILE", help="the budgets (default: budgets.toml in the home)")
+    parser.add_argument(
+        "--as-of", type=when, metavar="TIME", help="as of then: 2026-11-01, 12h, yesterday (default: now)"
+    )
+    parser.add_argument("--notify", action="store_true", help="tell of what is breached, each once in its period")
+    parser.add_argument("--regression", metavar="NAME", help="instead, compare the runs of this name")
+    parser.add_argument(
+        "--candidate",
+        metavar="RUNS",
+        help="the newer ones: `last` (default), ids with commas between, or KEY=VALUE of a tag",
+    )
+    parser.add_argument("--baseline", metavar="RUNS", help="what to compare with (default: up to 20 runs before them)")
+    parser.add_argument(
+        "--per", metavar="KIND", help="step, tokens, … or run (default: step where all have recorded some)"
+    )
+    parser.add_argument("--threshold", type=share, metavar="SHARE", help="how much more is allowed (default: 0.05)")
+    parser.add_argument("--project", help="only runs of this project")
+    reading(parser)
+
+
+def _assess(add: Add) -> None:
+    parser = add(
+        "assess",
+        "assess a period under the factors of now or of an earlier day, with draws and data quality",
+        "joulebook assess --since 2026-01-01 --until 2027-01-01 --factor-set 3f2a9c0d1e4b-77c1d02a9f30 --json",
+    )
+    period(parser)
+    parser.add_argument("--as-of", type=when, metavar="DAY", help="with the factors and the site in force on that day")
+    parser.add_argument(
+        "--factor-set",
+        metavar="ID",
+        help="with these factors: the id of a basis or a factor set that was used here, or `list`",
+    )
+    parser.add_argument("--draws", type=int, default=4096, metavar="N", help="draws, a power of two (default: 4096)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="seed of the draws (default: 0)")
+    reading(parser)
+
+
+def _restate(add: Add) -> None:
+    parser = add(
+        "restate",
+        "show what changes in a period from one set of factors to another, and why, run by run",
+        "joulebook restate 2026-01-31 now --since 2026-01-01 --until 2026-02-01",
+    )
+    told = "a day (what was in force on it), `now`, or an id of `joulebook assess --factor-set list`"
+    parser.add_argument("before", metavar="FROM", help=told)
+    parser.add_argument("after", metavar="TO", nargs="?", default="now", help="the same (default: now)")
+    period(parser)
+    reading(parser)
 
 
 def _verify(add: Add) -> None:

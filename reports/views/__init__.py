@@ -7,7 +7,12 @@
     api_page, api_usage, calls, call, latency   calls of model APIs
     price, reprice                 what a call costs; what calls cost by the prices as of a day
     reconcile, reconciled          own calls beside a provider's export; beside what was imported of it
+    explore                        one measure by what caused it, in steps of time, and what is behind a bar
     footprint                      what a call used, by every engine that can say
+    budgets, checked_budgets       what is burnt of each budget, and which of its rules are breached
+    regression                     whether newer runs of a name use more energy
+    assessment, kept_bases         a period under one basis, its range and data quality; the bases that were used
+    restatement                    what changes from one basis to another, and why
     factors                        what the numbers rest on
 
 A drawer needs no more than the View.
@@ -16,32 +21,44 @@ A drawer needs no more than the View.
 from __future__ import annotations
 
 from joulebook.reports.views.api_usage import api_page, api_usage
+from joulebook.reports.views.assessment import assessment, kept_bases
+from joulebook.reports.views.budgets import budgets, checked_budgets
 from joulebook.reports.views.call import call, calls, find_call
 from joulebook.reports.views.common import Period, freshness, period_of, projects
+from joulebook.reports.views.explore import explore
+from joulebook.reports.views.explore_cut import Cut
 from joulebook.reports.views.factors import factors
 from joulebook.reports.views.footprint import footprint
 from joulebook.reports.views.latency import latency
 from joulebook.reports.views.overview import by_day, by_project, overview
 from joulebook.reports.views.prices import price, reprice
 from joulebook.reports.views.reconcile import reconcile, reconciled
+from joulebook.reports.views.regression import regression
 from joulebook.reports.views.report import report
+from joulebook.reports.views.restatement import restatement
 from joulebook.reports.views.run import find_run, run
 from joulebook.reports.views.runs import runs
 from joulebook.reports.views.summary import summary
 
 __all__ = [
+    "Cut",
     "Period",
     "api_page",
     "api_usage",
+    "assessment",
+    "budgets",
     "by_day",
     "by_project",
     "call",
     "calls",
+    "checked_budgets",
+    "explore",
     "factors",
     "find_call",
     "find_run",
     "footprint",
     "freshness",
+    "kept_bases",
     "latency",
     "overview",
     "period_of",
@@ -49,8 +66,10 @@ __all__ = [
     "projects",
     "reconcile",
     "reconciled",
+    "regression",
     "report",
     "reprice",
+    "restatement",
     "run",
     "runs",
     "summary",

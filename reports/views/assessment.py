@@ -1,0 +1,183 @@
+"""What was used under one basis: its range two ways, what the range comes from, and how good the data is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from joulebook.accounting.assess import CATEGORIES
+from joulebook.accounting.assessment import Assessment
+from joulebook.accounting.basis import Basis, Kept
+from joulebook.accounting.estimates import Estimate, exactly
+from joulebook.accounting.factors import Match
+from joulebook.accounting.lines import Run, Scope
+from joulebook.accounting.quality import WORDS, Quality
+from joulebook.reports.format import day, mid_of, span_of
+from joulebook.reports.view import Column, FactorUse, Figure, Series, View
+from joulebook.reports.views.common import (
+    IMPACT_COLUMNS,
+    capital,
+    evidence,
+    impact_tiles,
+    in_words,
+    listed,
+    of_project,
+    percent,
+    period_of,
+    plural,
+)
+
+LABELS = {
+    "it_energy_j": "IT energy",
+    "facility_energy_j": "Facility energy",
+    "carbon_g": "Carbon, CO₂e",
+    "water_l": "Water",
+    "cost_usd": "Electricity",
+    "primary_energy_j": "Primary energy",
+    "adpe_kgsb": "Minerals",
+}
+OF_RUNS = {"energy_j": "it_energy_j", "carbon_g": "carbon_g", "water_l": "water_l", "cost_usd": "cost_usd"}
+MOST_RUNS = 50
+RUNS = (
+    Column("name", "Name"),
+    Column("project", "Project"),
+    Column("started_at", "Started, UTC", "time"),
+    *IMPACT_COLUMNS,
+    Column("tier", "Data tier", "number"),
+    Column("run_id", "Run", "run"),
+)
+RANGES = (
+    Column("label", ""),
+    Column("amount", "All low, all high", "estimate"),
+    Column("drawn", "P5 – P95 of the draws", "estimate"),
+    Column("tier", "Data tier", "number"),
+    Column("rests_on", "Rests on"),
+)
+SETS = (
+    Column("basis_id", "Basis"),
+    Column("since", "In force from, UTC", "time"),
+    Column("region", "Region"),
+    Column("rows", "Factors", "number"),
+)
+
+
+def assessment(told: Assessment) -> View:
+    """The runs of a scope under a basis, with the range of the total and what it rests on."""
+    totals = {category: told.assessed.total(category) for category in CATEGORIES}
+    cells = {key: totals[category] for key, category in OF_RUNS.items()}
+    rows = _runs(told)
+    return View(
+        "assessment", "Assessment", _sentence(told, totals), subtitle=f"{scope_in_words(told.scope)} · location-based",
+        tiles=impact_tiles(cells) if rows else (), columns=RUNS, rows=rows[:MOST_RUNS],
+        parts=tuple(part for part in (_ranges(told, totals), _swings(told, totals)) if part.rows),
+        notes=tuple(_notes(told, len(rows))), factors=tuple(use_of(match) for _, match in told.matches()),
+        empty=f"No energy of any run{of_project(told.scope.project)} is on record here.",
+    )  # fmt: skip
+
+
+def _sentence(told: Assessment, totals: Mapping[str, Estimate]) -> str:
+    if not told.sampled:
+        return ""
+    shares = evidence(rests_on(told.quality["it_energy_j"]))
+    used = f"{plural(len(told.lines.runs), 'run')} used {in_words(totals['it_energy_j'], shares)}"
+    drawn = told.sampled["carbon_g"]
+    return f"{used} and caused {mid_of(totals['carbon_g'])} of CO₂e; nine in ten draws lie in {span_of(drawn)}."
+
+
+def rests_on(quality: Quality | None) -> Mapping[str, float]:
+    return quality.rests_on if quality else {}
+
+
+def _runs(told: Assessment) -> list[dict[str, Any]]:
+    """Every run, the largest carbon first."""
+    columns = {key: told.assessed.runs(category) for key, category in OF_RUNS.items()}
+    qualities = told.run_quality("carbon_g")
+    rows = [
+        run_cells(run) | {key: cells[place] for key, cells in columns.items()} | {"tier": quality and quality.tier}
+        for place, (run, quality) in enumerate(zip(told.lines.runs, qualities, strict=True))
+    ]
+    return sorted(rows, key=lambda row: (-(row["carbon_g"].mid or 0), row["run_id"]))
+
+
+def run_cells(run: Run) -> dict[str, Any]:
+    return {"run_id": run.run_id, "name": run.name, "project": run.project, "started_at": run.started_at}
+
+
+def _ranges(told: Assessment, totals: Mapping[str, Estimate]) -> View:
+    rows = tuple(
+        {"label": LABELS[category], "amount": totals[category], "drawn": told.sampled[category],
+         "tier": quality and quality.tier, "rests_on": listed(evidence(rests_on(quality)))}
+        for category, quality in told.quality.items() if category in told.sampled
+    )  # fmt: skip
+    return View("ranges", "How sure the totals are", columns=RANGES, rows=rows)
+
+
+def _swings(told: Assessment, totals: Mapping[str, Estimate]) -> View:
+    """What each input alone does to the carbon."""
+    moving = [swing for swing in told.swings if swing.low["carbon_g"] != swing.high["carbon_g"]]
+    names = tuple(swing.name.replace("_", " ") for swing in moving)
+    ends = (Series("at its low", names, tuple(swing.low["carbon_g"] for swing in moving)),
+            Series("at its high", names, tuple(swing.high["carbon_g"] for swing in moving)))  # fmt: skip
+    rows = tuple(
+        {
+            "input": name,
+            **{end: exactly(value, "g", "modelled") for end, value in zip(("low", "high"), told, strict=True)},
+        }
+        for name, *told in zip(names, ends[0].mid, ends[1].mid, strict=True)
+    )
+    title, base = "What the range of carbon comes from", totals["carbon_g"].mid
+    alt = f"Most of the range comes from {listed(names[:2])}." if names else ""
+    figure = Figure("tornado", title, "g", ends, alt, base=base) if names else None
+    columns = (Column("input", "With only this at its end"), Column("low", "At its low", "estimate", "g"),
+               Column("high", "At its high", "estimate", "g"))  # fmt: skip
+    return View("swings", title, alt, columns=columns, rows=rows, figure=figure)
+
+
+def _notes(told: Assessment, runs: int) -> Iterable[str]:
+    if runs > MOST_RUNS:
+        yield f"The {MOST_RUNS} largest of {runs:,} runs; --json has all."
+    if told.sampled:
+        yield (
+            f"{told.drawing.n:,} draws, seed {told.drawing.seed}: low and high of each input are its P5 and P95; what "
+            "runs share (a grid, a kind of sensor) is drawn once for all of them, different inputs independently."
+        )
+    quality = told.quality["carbon_g"] if told.sampled else None
+    if quality:
+        yield tiers_in_words(quality)
+    yield basis_in_words(told.basis)
+
+
+def tiers_in_words(quality: Quality) -> str:
+    """`Data behind the carbon: 81 % tier 1 (measured, …), 19 % tier 4 (a world average stands in).`"""
+    parts = [f"{percent(share)} tier {tier} ({WORDS[tier]})" for tier, share in quality.tiers.items()]
+    return f"Data behind the carbon: {', '.join(parts)}."
+
+
+def basis_in_words(basis: Basis) -> str:
+    """Which basis it is, and how to get the same numbers again."""
+    return f"Basis {basis.basis_id}: {basis.because}. The same again: joulebook assess --factor-set {basis.basis_id}"
+
+
+def scope_in_words(scope: Scope) -> str:
+    """`All time`, `1 Nov 2026 – 30 Nov 2026`, `until 30 Nov 2026`; with its project. Never the day of today."""
+    if scope.until:
+        told = period_of(scope.since, scope.until).label
+    else:
+        told = f"since {day(scope.since)}" if scope.since else "all time"
+    return capital(told) + (f" · project {scope.project}" if scope.project else "")
+
+
+def use_of(match: Match) -> FactorUse:
+    factor = match.factor
+    return FactorUse(
+        factor.factor_id, factor.kind, factor.region, match.match, factor.low, factor.value, factor.high, factor.unit,
+        factor.source, factor.url, factor.valid,
+    )  # fmt: skip
+
+
+def kept_bases(kept: Iterable[Kept]) -> View:
+    """The bases that were in force in a home, newest first."""
+    rows = tuple(each._asdict() for each in kept)
+    sentence = f"{plural(len(rows), 'factor set')} in force so far, newest first." if rows else ""
+    empty = "Nothing was assessed in this home yet: joulebook assess"
+    return View("kept", "Factor sets that were used", sentence, columns=SETS, rows=rows, empty=empty)
