@@ -23,17 +23,15 @@ Where two entries fit, the later one counts. A price that depends on the size of
 from __future__ import annotations
 
 import hashlib
-import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from joulebook.accounting import usage
+from joulebook.accounting import given, usage
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.prices.nesting import unpriced_overlap
 
@@ -135,14 +133,11 @@ def load(home: Path, text: str | None) -> Contract:
 
 def parse(text: str) -> Contract:
     """A contract from its text. Raises InputError naming the line, or the entry and its key."""
-    try:
-        table = tomllib.loads(text)
-    except ValueError as error:
-        raise InputError(f"this is no TOML: {error}") from error
-    _only("the file", table, ("exchange", "price", "discount"))
-    exchange = {code: _rates(code, told) for code, told in _table("exchange", table.get("exchange", {})).items()}
-    prices = [_price(where, one, exchange) for where, one in _entries(table, "price")]
-    discounts = [_discount(where, one) for where, one in _entries(table, "discount")]
+    table = given.toml(text)
+    given.only("the file", table, ("exchange", "price", "discount"))
+    exchange = {code: _rates(code, told) for code, told in given.table("exchange", table.get("exchange", {})).items()}
+    prices = [_price(where, one, exchange) for where, one in given.entries(table, "price", KEYS["price"])]
+    discounts = [_discount(where, one) for where, one in given.entries(table, "discount", KEYS["discount"])]
     return Contract(tuple(prices), tuple(discounts), exchange)
 
 
@@ -154,37 +149,14 @@ def _standing(rates: Sequence[tuple[date, float]], day: date) -> float:
     return [usd for since, usd in rates if since <= day][-1]
 
 
-def _entries(table: Mapping[str, Any], kind: str) -> list[tuple[str, Mapping[str, Any]]]:
-    told = table.get(kind, [])
-    if not isinstance(told, list):
-        raise InputError(f"{kind} must be written as [[{kind}]], once for each")
-    found = [(f"[[{kind}]] {number}", one) for number, one in enumerate(cast("list[Any]", told), start=1)]
-    for where, one in found:
-        _only(where, _table(where, one), KEYS[kind])
-    return found
-
-
-def _only(where: str, table: Mapping[str, Any], known: Sequence[str]) -> None:
-    for key in table:
-        if key not in known:
-            near = get_close_matches(key, known, 1)
-            raise InputError(f"{where}: unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else ""))
-
-
-def _table(where: str, value: object) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(f"{where} must be a table of keys and values, not {value!r}")
-    return cast("dict[str, Any]", value)
-
-
 def _scope(where: str, one: Mapping[str, Any]) -> Scope:
     if "provider" not in one and "model" not in one:
         raise InputError(f'{where}: names neither a provider nor a model; for all calls write provider = "*"')
-    context = _table(f"{where}: context", one.get("context", {}))
+    context = given.table(f"{where}: context", one.get("context", {}))
     for key, value in context.items():
         if not isinstance(value, str):
             raise InputError(f"{where}: context.{key} must be a text, not {value!r}")
-    since, until = (_day(f"{where}: {key}", one.get(key)) for key in ("from", "until"))
+    since, until = (given.day(f"{where}: {key}", one.get(key)) for key in ("from", "until"))
     if since and until and since >= until:
         raise InputError(f"{where}: from {since} is not before until {until}")
     provider, model = (_name(f"{where}: {key}", one.get(key, "*")) for key in ("provider", "model"))
@@ -192,23 +164,7 @@ def _scope(where: str, one: Mapping[str, Any]) -> Scope:
 
 
 def _name(where: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise InputError(f'{where} must be a text such as "openai" or "gpt-5*", not {value!r}')
-    return value.strip().lower()
-
-
-def _day(where: str, value: object) -> date | None:
-    if value is not None and (not isinstance(value, date) or isinstance(value, datetime)):
-        raise InputError(f"{where} must be a day such as 2026-01-01, without quotes, not {value!r}")
-    return value
-
-
-def _number(where: str, value: object, most: float = math.inf) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most or value == math.inf:
-        raise InputError(
-            f"{where} must be a number from 0" + (f" to {most:g}" if most < math.inf else " up") + f", not {value!r}"
-        )
-    return float(value)
+    return given.text(where, value, '"openai" or "gpt-5*"').lower()
 
 
 def _rates(code: str, told: object) -> list[tuple[date, float]]:
@@ -217,9 +173,11 @@ def _rates(code: str, told: object) -> list[tuple[date, float]]:
     rates: list[tuple[date, float]] = []
     for number, one in enumerate(cast("list[Any]", told), start=1):
         where = f"exchange.{code}, rate {number}"
-        rate = _table(where, one)
-        _only(where, rate, ("from", "usd"))
-        rates.append((_day(f"{where}: from", rate.get("from")) or date.min, _number(f"{where}: usd", rate.get("usd"))))
+        rate = given.table(where, one)
+        given.only(where, rate, ("from", "usd"))
+        rates.append(
+            (given.day(f"{where}: from", rate.get("from")) or date.min, given.number(f"{where}: usd", rate.get("usd")))
+        )
     return sorted(rates)
 
 
@@ -231,9 +189,9 @@ def _price(where: str, one: Mapping[str, Any], exchange: Mapping[str, Sequence[t
     if (scope.valid_from or date.min) < first:
         raise InputError(f"{where}: begins before the first exchange rate of {currency}, which is from {first}")
     units = {
-        unit: _number(f"{where}: {key}.{unit}", value) / size
+        unit: given.number(f"{where}: {key}.{unit}", value) / size
         for key, size in (("per_million", 1e6), ("per_unit", 1.0))
-        for unit, value in _table(f"{where}: {key}", one.get(key, {})).items()
+        for unit, value in given.table(f"{where}: {key}", one.get(key, {})).items()
     }
     if not units:
         raise InputError(f"{where}: has no price: add per_million = {{input_tokens = …}} or per_unit = {{…}}")
@@ -255,4 +213,4 @@ def _check_units(where: str, units: Mapping[str, float]) -> None:
 def _discount(where: str, one: Mapping[str, Any]) -> Discount:
     if "percent" not in one:
         raise InputError(f"{where}: has no percent")
-    return Discount(_scope(where, one), _number(f"{where}: percent", one["percent"], 100) / 100)
+    return Discount(_scope(where, one), given.number(f"{where}: percent", one["percent"], 100) / 100)

@@ -205,8 +205,8 @@ def _check(add: Add) -> None:
         "joulebook check --budget budgets.toml --notify\n  joulebook check --regression train --threshold 0.05",
     )
     told = (
-        "A rule of a budget is breached when the best estimate is above what it allows, and possible (exit code 0) when "
-        "only the high end is. A regression is an interval of the ratio above 1 and a ratio above 1 + threshold."
+        "A rule of a budget is breached when the best estimate is above what it allows, and possible (exit code 0) "
+        "when only the high end is. A regression is an interval of the ratio above 1 and a ratio above 1 + threshold."
     )
     parser.description = f"{parser.description} {told}"
     parser.add_argument("--budget", metavar="FILE", help="the budgets (default: budgets.toml in the home)")

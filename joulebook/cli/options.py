@@ -29,6 +29,18 @@ def seconds(text: str) -> float:
     return value
 
 
+def share(text: str) -> float:
+    """`0.05` or `5%`."""
+    number, percent = text.removesuffix("%"), text.endswith("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: write 0.05 or 5%")
+    return value
+
+
 def pair(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key:
