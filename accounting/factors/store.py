@@ -35,6 +35,7 @@ CATALOGUES = (
     "disclosed.csv",
     "hardware.csv",
     "hardware_embodied.csv",
+    "model_cards.csv",
     "paper2501.csv",
     "prices_fallback.csv",
     "runtime_coefficients.csv",
