@@ -101,9 +101,10 @@ def span_of(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
         return ""
     name, size = scale_for(estimate.unit, estimate.mid)
+    dash = "–" if estimate.low >= 0 else " to "  # beside a minus sign a dash is read as another
     if name == "$":
-        return f"{money(estimate.low)}–{money(estimate.high)}"
-    return with_unit(f"{number(estimate.low / size)}–{number(estimate.high / size)}", name)
+        return f"{money(estimate.low)}{dash}{money(estimate.high)}"
+    return with_unit(f"{number(estimate.low / size)}{dash}{number(estimate.high / size)}", name)
 
 
 def short_id(text: str) -> str:

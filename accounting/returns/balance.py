@@ -55,6 +55,6 @@ class Balance:
         return "break-even" if low >= -MATERIAL and high <= MATERIAL else "unclear"
 
 
-def weakest(balances: Iterable[Balance | None]) -> str:
+def verdict_over(balances: Iterable[Balance | None]) -> str:
     """The verdict over several criteria; one in which nobody knows what was caused is `unknown`."""
     return min((each.verdict if each else "unknown" for each in balances), key=VERDICTS.index)

@@ -16,13 +16,14 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from joulebook.accounting.assess import Assessor, InForce, assessor, timeline
+from joulebook.accounting.in_force import midnight
 from joulebook.accounting.records import weakest
 from joulebook.accounting.returns.benefit import attributed_benefit
 from joulebook.accounting.returns.claims import Claim
 from joulebook.accounting.returns.classes import MEASURED
 from joulebook.accounting.returns.record import Version
-from joulebook.accounting.returns.recorded import Group, Scope, UseCase, counted_units, group
-from joulebook.accounting.returns.sampling import ENERGY, KWH, Sample, impacts, summed
+from joulebook.accounting.returns.recorded import Factors, Group, Scope, UseCase, counted_units, factors_of, group
+from joulebook.accounting.returns.sampling import ENERGY, ON_GRID, Sample, impacts, summed
 from joulebook.accounting.site import Range, Site
 from joulebook.accounting.units import J_PER_KWH
 
@@ -37,7 +38,7 @@ class Stretch:
     """A part of a year under the same factors, and the units done in it (low, mid, high)."""
 
     year: int
-    in_force: InForce
+    factors: Factors
     units: Range
 
 
@@ -85,16 +86,28 @@ def plan(assess: Assessor, scope: Scope, version: Version, use_case: UseCase) ->
 def _stretches(assess: Assessor, claim: Claim, start: date, end: date) -> Iterator[Stretch]:
     """[start, end) cut by year and wherever a factor changes, with the units of each part."""
     kind = claim.benefit.counted or (claim.pair.per if claim.pair and not claim.benefit.units else "")
-    scope = Scope(_midnight(start), _midnight(end))
+    scope = Scope(midnight(start), midnight(end))
     counted = counted_units(assess.ledger, claim.use_case, kind, scope) if kind else {}
     for piece in timeline(_site(assess.site, claim), assess.factors, start, end):
         for year in range(piece.start.year, (piece.end - _DAY).year + 1):
             begin, until = max(piece.start, date(year, 1, 1)), min(piece.end, date(year + 1, 1, 1))
-            yield Stretch(year, piece, _units(claim, counted, begin, until))
+            part, values = _of_series(piece, midnight(begin), midnight(until))
+            low, mid, high = (units * part for units in _units(claim, counted, begin, until))
+            yield Stretch(year, factors_of(piece, values), (low, mid, high))
 
 
-def _midnight(day: date) -> datetime:
-    return datetime(day.year, day.month, day.day)  # noqa: DTZ001 - as the ledger has it
+def _of_series(piece: InForce, begin: datetime, until: datetime) -> tuple[float, dict[str, Range]]:
+    """The part of a time in which a piece holds, and what its series come to then, all hours alike."""
+    if not piece.hours:
+        return 1.0, {}
+    spells = [(max(0.0, (min(each.end, until) - max(each.start, begin)) / (until - begin)), each.values)
+              for each in piece.hours]  # fmt: skip
+    part = sum(share for share, _ in spells)
+    values: dict[str, Range] = {}
+    for kind in {kind for _, told in spells for kind in told} if part else ():
+        low, mid, high = (sum(share * told[kind][end] for share, told in spells) / part for end in range(3))
+        values[kind] = low, mid, high
+    return part, values
 
 
 def _site(site: Site, claim: Claim) -> Site:
@@ -117,7 +130,7 @@ def _units(claim: Claim, counted: Mapping[date, float], begin: date, until: date
 
 @dataclass(frozen=True)
 class Effect:
-    """A claim with its attributed benefit, by year and criterion; `KWH` is the part on the ledger's own grid."""
+    """A claim with its attributed benefit, by year and criterion; `ON_GRID` is its part on the ledger's own grid."""
 
     plan: Plan
     by_year: Mapping[int, Mapping[str, Array]]
@@ -161,7 +174,7 @@ def _of_a_unit(planned: Plan, stretch: Stretch, sample: Sample) -> Iterator[Mapp
 
 
 def _factors(claim: Claim, stretch: Stretch, sample: Sample) -> dict[str, Array]:
-    factors = sample.factors(stretch.in_force)
+    factors = sample.factors(stretch.factors)
     if claim.benefit.marginal_g_per_kwh:
         factors["carbon_intensity"] = sample.of(f"{claim.id}: marginal", claim.benefit.marginal_g_per_kwh)
     return factors
@@ -170,7 +183,7 @@ def _factors(claim: Claim, stretch: Stretch, sample: Sample) -> dict[str, Array]
 def _on_grid(claim: Claim, amounts: dict[str, Array]) -> dict[str, Array]:
     """Electricity of another grid, or at the margin, does not meet what was caused on the ledger's own."""
     if claim.benefit.region or claim.benefit.marginal_g_per_kwh:
-        amounts.pop(KWH)
+        return {name: values for name, values in amounts.items() if name not in ON_GRID}
     return amounts
 
 

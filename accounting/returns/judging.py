@@ -20,7 +20,7 @@ from joulebook.accounting.returns.classes import (
     tier,
 )
 from joulebook.accounting.returns.effects import Effect
-from joulebook.accounting.returns.sampling import KWH
+from joulebook.accounting.returns.sampling import ON_GRID
 from joulebook.accounting.uncertainty import quantiles
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Judged:
         wanted = (SUPPORTED, PLAUSIBLE) if internal else (SUPPORTED,)
         counting = {each for each, state in self.classes.items() if state in wanted} | self.harms
         if "gwp_g" in counting:
-            counting |= {KWH}
+            counting |= set(ON_GRID)
         return {
             year: {key: values for key, values in amounts.items() if key in counting}
             for year, amounts in self.effect.by_year.items()
@@ -80,21 +80,23 @@ def _best(claim: Claim, evidence_tier: int) -> str:
 
 
 class Net(NamedTuple):
-    """P5 of N with the complete claims of a use case, P50 of N with all that have evidence; None: C is not known."""
+    """N of a use case: P5 with its complete claims, P50 and P5 with all that have evidence. None: C is not known."""
 
-    p5: float | None
-    p50: float | None
+    p5: float | None = None
+    p50: float | None = None
+    p5_if_complete: float | None = None
 
 
 def _net(criterion: str, effects: Sequence[Effect], best: Sequence[str], caused: Amounts) -> Net:
     if criterion not in caused:
-        return Net(None, None)
+        return Net()
     told = [(each.total[criterion], of) for each, of in zip(effects, best, strict=True) if criterion in each.total]
     sums = [
         sum((benefit for benefit, of in told if of in wanted or _harms(benefit)), start=-caused[criterion])
         for wanted in ((SUPPORTED,), (SUPPORTED, PLAUSIBLE))
     ]
-    return Net(quantiles(sums[0])[0], quantiles(sums[1])[1])
+    p5_if_complete, p50, _ = quantiles(sums[1])
+    return Net(quantiles(sums[0])[0], p50, p5_if_complete)
 
 
 def _harms(benefit: Array) -> bool:
@@ -123,7 +125,7 @@ def _missing(judged: Judged, net: Net) -> Iterator[str]:
         yield "a timeframe that overlaps with the runs on record: nothing of it counts here"
     elif judged.criterion in judged.harms:
         yield "a benefit: by its own numbers it harms"
-    place, value = ("P5", net.p5) if judged.state == PLAUSIBLE else ("P50", net.p50)
+    place, value = ("P5", net.p5_if_complete) if judged.state == PLAUSIBLE else ("P50", net.p50)
     if value is None:
         yield "what the use case caused: nobody knows it here"
     elif value <= 0:

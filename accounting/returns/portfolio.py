@@ -10,14 +10,17 @@ inventory and no SCI ever reads this.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from joulebook.accounting.assess import Assessor
+from joulebook.accounting.factors import Match
 from joulebook.accounting.records import weakest
-from joulebook.accounting.returns.balance import Balance
+from joulebook.accounting.returns.balance import Balance, verdict_over
+from joulebook.accounting.returns.claims import CRITERIA
 from joulebook.accounting.returns.effects import Effect, effect, plan
 from joulebook.accounting.returns.judging import Judged, judge
 from joulebook.accounting.returns.record import Version, standing
@@ -30,6 +33,7 @@ from joulebook.accounting.returns.sampling import (
     factor_names,
     impacts,
     summed,
+    summed_where_all_know,
 )
 from joulebook.accounting.uncertainty import DRAWS, SEED
 
@@ -54,9 +58,9 @@ class Result:
     benefit_by_year: Mapping[str, Mapping[int, Amounts]] = field(default_factory=dict)  # by basis
     claims: tuple[Judged, ...] = ()
 
-    @property
+    @cached_property
     def caused(self) -> Amounts:
-        return summed(self.caused_by_year.values())
+        return summed_where_all_know(self.caused_by_year.values())
 
     def benefit(self, basis: str) -> Amounts:
         return summed(self.benefit_by_year.get(basis, {}).values())
@@ -66,6 +70,10 @@ class Result:
         caused = self.caused.get(criterion)
         return None if caused is None else Balance(caused, self.benefit(basis).get(criterion, 0 * caused))
 
+    def verdict(self, basis: str = SUPPORTED_ONLY) -> str:
+        """Over all criteria: that of the weakest."""
+        return verdict_over(self.balance(criterion, basis) for criterion in CRITERIA)
+
 
 @dataclass(frozen=True)
 class Portfolio:
@@ -74,7 +82,7 @@ class Portfolio:
     days: int
     whole: Result
     use_cases: tuple[Result, ...]
-    factor_ids: tuple[str, ...]
+    factors: tuple[Match, ...]
     orphans: tuple[Version, ...]  # claims on use cases without a run in the scope
     draws: int
     seed: int
@@ -91,17 +99,17 @@ def portfolio(
     by_name = {each.name: each for each in found}
     versions = standing(recorded)
     plans = [plan(assess, scope, each, by_name[each.claim.use_case]) for each in versions if _is_in(each, by_name)]
-    in_force = [each.in_force for case in found for each in case.slices]
-    planned = [stretch.in_force for each in plans for stretch in each.stretches]
-    names = {ENERGY} | factor_names([*in_force, *planned]) | claim_names(each.claim.id for each in plans)
+    caused = [each.factors for case in found for each in case.slices]
+    avoided = [stretch.factors for each in plans for stretch in each.stretches]
+    names = {ENERGY} | factor_names([*caused, *avoided]) | claim_names(each.claim.id for each in plans)
     sample = drawn(names, n, seed)
     effects = [effect(each, sample) for each in plans]
     results = tuple(
         _result(case, [each for each in effects if each.plan.claim.use_case == case.name], sample) for case in found
     )
-    ids = {match.factor.factor_id for each in in_force for match in each.matches.values()}
+    matches = {match.factor.factor_id: match for each in (*caused, *avoided) for match in each.matches.values()}
     orphans = tuple(each for each in versions if not _is_in(each, by_name))
-    return Portfolio(_days(scope, found), _whole(results), results, tuple(sorted(ids)), orphans, n, seed)
+    return Portfolio(_days(scope, found), _whole(results), results, tuple(matches.values()), orphans, n, seed)
 
 
 def _is_in(version: Version, by_name: Mapping[str, UseCase]) -> bool:
@@ -117,8 +125,8 @@ def _result(case: UseCase, effects: Sequence[Effect], sample: Sample) -> Result:
     years: dict[int, list[Amounts]] = {}
     for each in case.slices:
         years.setdefault(each.year, []).append(_caused(each, sample))
-    upfront = summed(_caused(each, sample) for each in case.slices if each.is_upfront)
-    by_year = {year: summed(parts) for year, parts in sorted(years.items())}
+    upfront = summed_where_all_know(_caused(each, sample) for each in case.slices if each.is_upfront)
+    by_year = {year: summed_where_all_know(parts) for year, parts in sorted(years.items())}
     bare = Result(case.name, case.runs, case.runs_without_energy, case.api_calls,
                   weakest([each.method for each in case.slices]), by_year, upfront)  # fmt: skip
     judged = judge(effects, bare.caused)
@@ -126,19 +134,21 @@ def _result(case: UseCase, effects: Sequence[Effect], sample: Sample) -> Result:
 
 
 def _caused(each: Slice, sample: Sample) -> Amounts:
-    return impacts(sample.of(ENERGY, each.it_energy_j), sample.factors(each.in_force))
+    return impacts(sample.of(ENERGY, each.it_energy_j), sample.factors(each.factors))
 
 
 def _benefits(judged: Sequence[Judged]) -> dict[str, dict[int, Amounts]]:
     """By basis and year: what counts of each claim."""
     counting = {SUPPORTED_ONLY: [each.counted(internal=False) for each in judged],
                 WITH_PLAUSIBLE: [each.counted(internal=True) for each in judged]}  # fmt: skip
-    return {basis: _by_year(parts) for basis, parts in counting.items()}
+    return {basis: _by_year(parts, summed) for basis, parts in counting.items()}
 
 
-def _by_year(parts: Sequence[Mapping[int, Amounts]]) -> dict[int, Amounts]:
+def _by_year(
+    parts: Sequence[Mapping[int, Amounts]], add: Callable[[Iterable[Amounts]], dict[str, Array]]
+) -> dict[int, Amounts]:
     years = sorted({year for part in parts for year in part})
-    return {year: summed(part[year] for part in parts if year in part) for year in years}
+    return {year: add(part[year] for part in parts if year in part) for year in years}
 
 
 def _whole(results: Sequence[Result]) -> Result:
@@ -147,7 +157,7 @@ def _whole(results: Sequence[Result]) -> Result:
     return Result(
         "", sum(each.runs for each in results), sum(each.runs_without_energy for each in results),
         sum(each.api_calls for each in results), weakest([each.method for each in used]),
-        _by_year([each.caused_by_year for each in used]), summed(each.upfront for each in used),
-        {basis: _by_year([each.benefit_by_year[basis] for each in used]) for basis in BASES},
+        _by_year([each.caused_by_year for each in used], summed_where_all_know), summed(each.upfront for each in used),
+        {basis: _by_year([each.benefit_by_year[basis] for each in used], summed) for basis in BASES},
         tuple(claim for each in results for claim in each.claims),
     )  # fmt: skip

@@ -14,10 +14,13 @@ from typing import Any, NamedTuple
 
 from joulebook.accounting.assess import ENDS, SUMS_SQL, Assessor, InForce
 from joulebook.accounting.errors import NotFound
+from joulebook.accounting.estimates import Estimate, between
+from joulebook.accounting.factors import Match
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.records import METHODS
 from joulebook.accounting.returns.claims import RUN
 from joulebook.accounting.site import Range
+from joulebook.accounting.units import J_PER_KWH
 
 USE_CASE_SQL = "coalesce(json_extract_string(w.tags, '$.use_case'), w.project, '(no project)')"
 _IS_UPFRONT_SQL = "coalesce(json_extract_string(w.tags, '$.phase') = 'training', false)"
@@ -36,12 +39,28 @@ class Scope(NamedTuple):
         return ("", ()) if self.project is None else (sql, (self.project,))
 
 
+class Factors(NamedTuple):
+    """What is in force: the range of each kind, and the factor behind it. A kind has one name a place, in all years."""
+
+    ranges: Mapping[str, Range]
+    names: Mapping[str, str]
+    matches: Mapping[str, Match]
+
+
+def factors_of(in_force: InForce, instead: Mapping[str, Range]) -> Factors:
+    """The factors of a stretch of time; `instead`: of series, what they come to in it."""
+    kinds = in_force.matches
+    ranges = {kind: instead.get(kind) or in_force.range_of(kind) for kind in kinds}
+    names = {kind: f"{kind}/{match.factor.region}" for kind, match in kinds.items()}
+    return Factors(ranges, names, kinds)
+
+
 @dataclass(frozen=True)
 class Slice:
     """IT energy (J) used in a year, under the same factors throughout."""
 
     year: int
-    in_force: InForce
+    factors: Factors
     it_energy_j: Range
     method: str
     is_upfront: bool
@@ -98,14 +117,31 @@ def _slices(assess: Assessor, scope: Scope) -> dict[str, list[Slice]]:
     found: dict[str, list[Slice]] = {}
     for row in rows:
         if row["it_energy_j_mid"] is not None:
-            one = Slice(row["year"], pieces[row["piece"]], _energy(row), METHODS[int(row["method_rank"])],
+            factors = factors_of(pieces[row["piece"]], _weighted(row) if pieces[row["piece"]].hours else {})
+            one = Slice(row["year"], factors, _ends(row, "it_energy_j"), METHODS[int(row["method_rank"])],
                         row["is_upfront"])  # fmt: skip
             found.setdefault(row["use_case"], []).append(one)
     return found
 
 
-def _energy(row: dict[str, Any]) -> Range:
-    low, mid, high = (float(row[f"it_energy_j_{end}"]) for end in ENDS)
+# A kind of factor -> the amount that it gives, for each kWh of the building.
+_PER_KWH = {"carbon_intensity": "carbon_g", "electricity_primary_energy": "primary_energy_j",
+            "electricity_adpe": "adpe_kgsb"}  # fmt: skip
+
+
+def _weighted(row: Mapping[str, Any]) -> dict[str, Range]:
+    """What series came to in a slice, by the energy of each hour."""
+    kwh = [energy / J_PER_KWH for energy in _ends(row, "facility_energy_j")]
+    known = {kind: name for kind, name in _PER_KWH.items() if row.get(f"{name}_mid") is not None and all(kwh)}
+    found: dict[str, Range] = {}
+    for kind, name in known.items():
+        low, mid, high = (amount / energy for amount, energy in zip(_ends(row, name), kwh, strict=True))
+        found[kind] = low, mid, high
+    return found
+
+
+def _ends(row: Mapping[str, Any], name: str) -> Range:
+    low, mid, high = (float(row[f"{name}_{end}"]) for end in ENDS)
     return low, mid, high
 
 
@@ -135,6 +171,10 @@ class Group:
     method: str
     is_caused: bool  # its energy is counted among what the use case caused
 
+    @property
+    def estimate(self) -> Estimate:
+        return between(self.it_energy_j_per_unit, "J", self.method)
+
 
 def group(assess: Assessor, runs: Sequence[str], per: str, use_case: str) -> Group:
     """What a unit took in some runs. Raises NotFound for a run that is not on record or says nothing of the unit."""
@@ -152,7 +192,7 @@ def group(assess: Assessor, runs: Sequence[str], per: str, use_case: str) -> Gro
     if len({row["is_caused"] for row in rows}) > 1:
         raise NotFound(f"some runs of one side of a pair are of the use case {use_case!r} and some are not: part them")
     units = dict.fromkeys(ids, 1.0) if per == RUN else _units_of(assess.ledger, ids, per)
-    energies = {str(row["run_id"]): _energy(row) for row in rows}
+    energies = {str(row["run_id"]): _ends(row, "it_energy_j") for row in rows}
     done = sum(units.values())
     low, mid, high = (sum(energy[end] for energy in energies.values()) / done for end in range(3))
     error = _error({run: energy[1] for run, energy in energies.items()}, units) / mid if mid else 0.0

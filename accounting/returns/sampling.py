@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from joulebook.accounting.assess import InForce, impact_amounts
-from joulebook.accounting.returns.recorded import Group
-from joulebook.accounting.site import Range
+from joulebook.accounting.assess import impact_amounts
+from joulebook.accounting.returns.recorded import Factors, Group
+from joulebook.accounting.site import LEAST, Range
 from joulebook.accounting.uncertainty import draws, spread, triangular, uniform
+from joulebook.accounting.units import J_PER_KWH
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,18 +26,14 @@ if TYPE_CHECKING:
 ENERGY = "energy"
 CLAIM_PARTS = ("units", "benefit", "electricity", "marginal", "reference", "solution", "reference runs",
                "solution runs", "rebound", "share", "persistence")  # fmt: skip
-KWH = "kwh"  # electricity at the meter, beside the criteria
-# criterion -> what the formulas of the ledger call it; 3.6e6 J are a kWh
+# Beside the criteria: electricity at the meter on the ledger's own grid, and the carbon of it within gwp_g.
+KWH, GRID_G = ON_GRID = ("kwh", "grid_g")
+# criterion -> what the formulas of the ledger call it
 _AMOUNTS = {"gwp_g": "carbon_g", "primary_energy_j": "primary_energy_j", "adpe_kgsb": "adpe_kgsb", "water_l": "water_l"}
-_FLOORS = {"pue": 1.0}
 
 
-def factor_names(in_force: Iterable[InForce]) -> set[str]:
-    return {_factor_name(kind, each) for each in in_force for kind in each.matches}
-
-
-def _factor_name(kind: str, in_force: InForce) -> str:
-    return f"{kind}/{in_force.matches[kind].factor.region}"
+def factor_names(told: Iterable[Factors]) -> set[str]:
+    return {name for each in told for name in each.names.values()}
 
 
 def claim_names(claim_ids: Iterable[str]) -> set[str]:
@@ -58,12 +55,9 @@ class Sample:
         dist = uniform(0.0, 1.0) if values is None else triangular(*values)
         return dist(self.probabilities[name])
 
-    def factors(self, in_force: InForce) -> dict[str, Array]:
+    def factors(self, told: Factors) -> dict[str, Array]:
         """All factors of a stretch of time."""
-        return {
-            kind: self.of(_factor_name(kind, in_force), in_force.range_of(kind), _FLOORS.get(kind, 0.0))
-            for kind in in_force.matches
-        }
+        return {kind: self.of(told.names[kind], values, LEAST.get(kind, 0.0)) for kind, values in told.ranges.items()}
 
     def run_error(self, name: str, group: Group) -> Array:
         """What the mean over some runs is off by, from run to run, as a factor: Student's t. 1 for a single run."""
@@ -83,13 +77,20 @@ def impacts(it_energy_j: Array, factors: Mapping[str, Array]) -> dict[str, Array
     formulas: Any = impact_amounts  # they are typed for floats and columns, and do no more than multiply and add
     amounts = formulas(it_energy_j, factors)
     found = {criterion: amounts[name] for criterion, name in _AMOUNTS.items() if name in amounts}
-    return found | {KWH: amounts["facility_energy_j"] / 3.6e6}
+    return found | {KWH: amounts["facility_energy_j"] / J_PER_KWH, GRID_G: amounts["carbon_g"]}
 
 
 def summed(parts: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
-    """The sum of some amounts, criterion by criterion."""
+    """The sum of some amounts, criterion by criterion; what a part does not have counts as nothing."""
     total: dict[str, Array] = {}
     for part in parts:
         for name, values in part.items():
             total[name] = total[name] + values if name in total else values
     return total
+
+
+def summed_where_all_know(parts: Iterable[Mapping[str, Array]]) -> dict[str, Array]:
+    """The same for what was caused: where one part does not know a criterion, nobody knows the sum."""
+    told = list(parts)
+    known = set[str].intersection(*(set(part) for part in told)) if told else set[str]()
+    return {name: values for name, values in summed(told).items() if name in known}

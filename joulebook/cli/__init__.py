@@ -5,6 +5,7 @@
     commands    one function a command: arguments in, exit code out
     prices, footprint, calls, imports, exports, receive, serve    the same for what has to do with calls of model APIs
     check       budgets and regressions, for people and pipelines
+    returns     Return on Environment, and claims
     restate     what was used under the factors of now or of then, and what changes between them
     doctor      what this machine can measure, and what is missing; `findings` draws it
     tracing     doctor --record: a trace of what the sensors show
@@ -40,6 +41,7 @@ ROOMS = {
     "assess": "restate", "restate": "restate",
     "price": "prices", "reprice": "prices", "calls": "calls", "import": "imports", "export": "exports",
     "footprint": "footprint", "reconcile": "exports", "receive": "receive", "serve-meter": "serve",
+    "roe": "returns", "claim": "returns",
 }  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 from joulebook import __version__
-from joulebook.cli import api_arguments
+from joulebook.cli import api_arguments, returns_arguments
 from joulebook.cli.options import Add, pair, period, reading, seconds, share, when
 
 DECLARED = {
@@ -82,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
         _dashboard,
         _report,
         *api_arguments.ALL,
+        *returns_arguments.ALL,
     ):
         add(partial(_command, commands))
     return top

@@ -13,6 +13,8 @@
     regression                     whether newer runs of a name use more energy
     assessment, kept_bases         a period under one basis, its range and data quality; the bases that were used
     restatement                    what changes from one basis to another, and why
+    return_on_environment, annex   what was caused and what was avoided by evidence; the same for a report
+    claims, claim                  what is claimed to be avoided, its class and what it lacks
     factors                        what the numbers rest on
 
 A drawer needs no more than the View.
@@ -24,6 +26,7 @@ from joulebook.reports.views.api_usage import api_page, api_usage
 from joulebook.reports.views.assessment import assessment, kept_bases
 from joulebook.reports.views.budgets import budgets, checked_budgets
 from joulebook.reports.views.call import call, calls, find_call
+from joulebook.reports.views.claims import claim, claims
 from joulebook.reports.views.common import Period, freshness, period_of, projects
 from joulebook.reports.views.explore import explore
 from joulebook.reports.views.explore_cut import Cut
@@ -36,6 +39,7 @@ from joulebook.reports.views.reconcile import reconcile, reconciled
 from joulebook.reports.views.regression import regression
 from joulebook.reports.views.report import report
 from joulebook.reports.views.restatement import restatement
+from joulebook.reports.views.return_on_environment import annex, return_on_environment
 from joulebook.reports.views.run import find_run, run
 from joulebook.reports.views.runs import runs
 from joulebook.reports.views.summary import summary
@@ -43,6 +47,7 @@ from joulebook.reports.views.summary import summary
 __all__ = [
     "Cut",
     "Period",
+    "annex",
     "api_page",
     "api_usage",
     "assessment",
@@ -52,6 +57,8 @@ __all__ = [
     "call",
     "calls",
     "checked_budgets",
+    "claim",
+    "claims",
     "explore",
     "factors",
     "find_call",
@@ -70,6 +77,7 @@ __all__ = [
     "report",
     "reprice",
     "restatement",
+    "return_on_environment",
     "run",
     "runs",
     "summary",
