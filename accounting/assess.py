@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from joulebook.accounting.adpe import operational_adpe_kgsb
+from joulebook.accounting.basis import Basis, current, keep
 from joulebook.accounting.carbon import operational_carbon_g
 from joulebook.accounting.column import Column
 from joulebook.accounting.cost import electricity_cost_usd
@@ -30,7 +31,7 @@ from joulebook.accounting.energy import (
 )
 from joulebook.accounting.errors import SiteError
 from joulebook.accounting.estimates import Estimate, between, unknown
-from joulebook.accounting.factors import FactorSet, factor_set, locate, unknown_region
+from joulebook.accounting.factors import FactorSet, locate, unknown_region
 from joulebook.accounting.in_force import (
     ENDS,
     KINDS,
@@ -42,7 +43,7 @@ from joulebook.accounting.in_force import (
 )
 from joulebook.accounting.primary_energy import primary_energy_j
 from joulebook.accounting.records import METHODS
-from joulebook.accounting.site import Site, load_site, site_path
+from joulebook.accounting.site import Site, site_path
 from joulebook.accounting.water import water_l
 
 if TYPE_CHECKING:
@@ -219,6 +220,10 @@ class Assessor:
     end: date
     grain: str = "hour"  # or "minute", for a period that begins or ends within an hour
 
+    @property
+    def basis(self) -> Basis:
+        return Basis(self.site, self.factors)
+
     @cached_property
     def pieces(self) -> list[InForce]:
         return timeline(self.site, self.factors, self.start, self.end)
@@ -236,14 +241,16 @@ def check_region(home: Path, site: Site, factors: FactorSet) -> None:
 
 
 def assessor(ledger: Ledger, start: datetime, end: datetime, grain: str = "hour") -> Assessor:
-    """An assessor over a period, with the home's site and the factors of this version.
+    """An assessor over a period, with the home's site and the factors of this version, which are kept as its basis.
 
     Raises SiteError when the site file cannot be understood or names a region that nobody knows.
     """
-    site, factors = load_site(ledger.home), factor_set(ledger.home)
-    check_region(ledger.home, site, factors)
+    basis = current(ledger.home)
+    check_region(ledger.home, basis.site, basis.factors)
+    if ledger.path.exists():
+        keep(ledger.home, basis)
     last = end.astimezone(UTC).date() + timedelta(days=1)
-    return Assessor(ledger, site, factors, start.astimezone(UTC).date(), last, grain)
+    return Assessor(ledger, basis.site, basis.factors, start.astimezone(UTC).date(), last, grain)
 
 
 def estimate_of(row: Mapping[str, Any], category: str, *, reason: str = "no energy was recorded") -> Estimate:

@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from joulebook.accounting.drawn import Swing
     from joulebook.accounting.estimates import Estimate
     from joulebook.accounting.ledger import Ledger
+    from joulebook.accounting.lines import Array
+
+
+DIGITS = 9  # of a quantile of draws; the draws themselves are good for three or four
 
 
 class Drawing(NamedTuple):
@@ -98,8 +102,13 @@ def assess(ledger: Ledger, scope: Scope, basis: Basis, drawing: Drawing | None =
         return Assessment(scope, basis, drawing, Assessed(found), {}, ())
     method = METHODS[int(found.method_rank.max())]
     sample = drawn.drawn(found, 0, *drawing)
-    sampled = {category: known_or_not(category, quantiles(values), method) for category, values in sample.items()}
+    sampled = {category: known_or_not(category, _rounded(values), method) for category, values in sample.items()}
     return Assessment(scope, basis, drawing, Assessed(found), sampled, tuple(drawn.swings(found)))
+
+
+def _rounded(sample: Array) -> list[float]:
+    """Quantiles without the digits in which the logarithms of two machines differ."""
+    return [float(f"{value:.{DIGITS}g}") for value in quantiles(sample)]
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from joulebook.accounting.errors import FactorError, InputError, NotFound, SiteError
 from joulebook.accounting.factors import COLUMNS, Factor, FactorSet, factor_set
@@ -54,8 +55,7 @@ class Basis:
         return f"{self.factors.set_id}-{self.site_id}"
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """A basis in the history of a home: since when it was in force, and how many factors it has."""
 
     basis_id: str
@@ -77,10 +77,17 @@ def folder(home: Path) -> Path:
 
 
 def keep(home: Path, basis: Basis) -> None:
-    """Keep a basis of now, and note when it is another one than before. Cheap where nothing is new."""
-    last = next(reversed(list(_history(home))), None)
-    if last and last["basis_id"] == basis.basis_id:
-        return
+    """Keep a basis of now, and note when it is another one than before. Cheap where nothing is new.
+
+    A home that may only be read keeps nothing, and can be asked all the same.
+    """
+    newest = kept(home)[:1]
+    if not newest or newest[0].basis_id != basis.basis_id:
+        with suppress(OSError):
+            _write(home, basis)
+
+
+def _write(home: Path, basis: Basis) -> None:
     folder(home).mkdir(parents=True, exist_ok=True)
     for series in basis.factors.series:
         store_series(folder(home), series)
@@ -134,11 +141,14 @@ def kept(home: Path) -> list[Kept]:
 
 
 def _history(home: Path) -> Iterator[dict[str, Any]]:
+    """The lines of the history; one that was torn says nothing."""
     try:
         lines = (folder(home) / "history.jsonl").read_text("utf-8").splitlines()
     except FileNotFoundError:
         return
-    yield from (json.loads(line) for line in lines if line.endswith("}"))  # a torn last line says nothing
+    for line in lines:
+        with suppress(ValueError):
+            yield json.loads(line)
 
 
 def find(home: Path, named: str) -> Basis:

@@ -15,6 +15,7 @@ from joulebook.cli.commands import home_of, ledger_of, print_json
 if TYPE_CHECKING:
     from joulebook.accounting.assessment import Assessment, Restatement
     from joulebook.accounting.basis import Basis
+    from joulebook.accounting.estimates import Estimate
     from joulebook.accounting.lines import Run, Scope
     from joulebook.accounting.restate import Assessed, Cause
 
@@ -30,9 +31,7 @@ def assess(args: argparse.Namespace) -> int:
 
     if args.factor_set == LIST:
         return draw(args, views.kept_bases(basis.kept(home_of(args))))
-    scope = _scope(args)
-    ledger = ledger_of(args)
-    told = ask(ledger, scope, _basis(args), Drawing(args.draws, args.seed))
+    told = ask(ledger_of(args), _scope(args), _basis(args), Drawing(args.draws, args.seed))
     if args.json:
         print_json(_assessment_json(told))
         return 0
@@ -73,8 +72,7 @@ def _basis(args: argparse.Namespace) -> Basis:
     if day:
         return basis.on_day(home, day)
     now = basis.current(home)
-    if home.is_dir():
-        basis.keep(home, now)
+    basis.keep(home, now)
     return now
 
 
@@ -87,12 +85,19 @@ def _assessment_json(told: Assessment) -> dict[str, Any]:
         "scope": _scope_json(told.scope),
         "basis": _basis_json(told.basis),
         "totals": _amounts_json(told.assessed),
-        "draws": {"n": told.drawing.n, "seed": told.drawing.seed, "p5_p50_p95": told.sampled,
-                  "swings": [swing._asdict() for swing in told.swings]},
+        "draws": {"n": told.drawing.n, "seed": told.drawing.seed,
+                  "totals": {category: _sampled_json(each) for category, each in told.sampled.items()},
+                  "swings": [{"input": each.name, "low": _numbers(each.low), "high": _numbers(each.high)}
+                             for each in told.swings]},
         "quality": quality,
         "runs": _runs_json(told),
         "factors": [_factor_json(kind, match) for kind, match in told.matches()],
     }  # fmt: skip
+
+
+def _sampled_json(sampled: Estimate) -> dict[str, Any]:
+    told = {"p5": sampled.low, "p50": sampled.mid, "p95": sampled.high, "unit": sampled.unit}
+    return told if sampled.known else told | {"reason": sampled.reason}
 
 
 def _scope_json(scope: Scope) -> dict[str, Any]:
@@ -151,7 +156,7 @@ def _restatement_json(told: Restatement) -> dict[str, Any]:
 
 def _cause_json(cause: Cause, changes: Mapping[str, float | None]) -> dict[str, Any]:
     before, after = (each and _factor_json(cause.kind, each) for each in (cause.before, cause.after))
-    added = {category: _number(value) for category, value in cause.change.items()}
+    added = _numbers(cause.change)
     share = {category: _ratio(value, changes[category]) for category, value in added.items()}
     return {"kind": cause.kind, "from": before, "to": after, "change": added, "share_of_change": share}
 
@@ -171,6 +176,10 @@ def _changed_runs(told: Restatement) -> list[dict[str, Any]]:
                       for kind, amounts in parts.items()}}
         for place, run in enumerate(told.lines.runs)
     ]  # fmt: skip
+
+
+def _numbers(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {category: _number(value) for category, value in values.items()}
 
 
 def _number(value: float) -> float | None:

@@ -106,8 +106,8 @@ def run_cells(run: Run) -> dict[str, Any]:
 def _ranges(told: Assessment, totals: Mapping[str, Estimate]) -> View:
     rows = tuple(
         {"label": LABELS[category], "amount": totals[category], "drawn": told.sampled[category],
-         "tier": quality and quality.tier, "rests_on": listed(evidence(rests_on(quality)))}
-        for category, quality in told.quality.items() if category in told.sampled
+         "tier": quality.tier, "rests_on": listed(evidence(quality.rests_on))}
+        for category, quality in told.quality.items() if quality
     )  # fmt: skip
     return View("ranges", "How sure the totals are", columns=RANGES, rows=rows)
 

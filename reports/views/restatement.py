@@ -114,7 +114,10 @@ def _value(cause: Cause, place: int, told: Restatement) -> str:
     match = (cause.before, cause.after)[place]
     if cause.kind == IDLE:
         return told.bases[place].site.idle_energy
-    return f"{amount(match.factor.value, match.factor.unit)}, {match.factor.region}" if match else "not known"
+    if match is None:
+        return "not known"
+    where = match.match if match.match == "declared" else match.factor.region
+    return f"{amount(match.factor.value, match.factor.unit)}, {where}"
 
 
 def _why(cause: Cause) -> str:
