@@ -18,15 +18,20 @@ from typing import TYPE_CHECKING
 
 from joulebook.accounting.assess import Assessor
 from joulebook.accounting.factors import Match
+from joulebook.accounting.factors.hardware import CATEGORIES
+from joulebook.accounting.held import NOTHING_NAMED
 from joulebook.accounting.records import weakest
 from joulebook.accounting.returns.balance import Balance, verdict_over
 from joulebook.accounting.returns.claims import CRITERIA
 from joulebook.accounting.returns.effects import Effect, effect, plan
 from joulebook.accounting.returns.judging import Judged, judge
+from joulebook.accounting.returns.manufacture import MOSTLY_MADE, Made, made
 from joulebook.accounting.returns.record import Version, standing
 from joulebook.accounting.returns.recorded import Scope, Slice, UseCase, use_cases
 from joulebook.accounting.returns.sampling import (
     ENERGY,
+    MANUFACTURE,
+    OF_ALL,
     Sample,
     claim_names,
     drawn,
@@ -57,6 +62,7 @@ class Result:
     upfront: Amounts
     benefit_by_year: Mapping[str, Mapping[int, Amounts]] = field(default_factory=dict)  # by basis
     claims: tuple[Judged, ...] = ()
+    unmade: Mapping[str, str] = field(default_factory=dict)  # criteria without the making of hardware, and why
 
     @cached_property
     def caused(self) -> Amounts:
@@ -101,11 +107,13 @@ def portfolio(
     plans = [plan(assess, scope, each, by_name[each.claim.use_case]) for each in versions if _is_in(each, by_name)]
     caused = [each.factors for case in found for each in case.slices]
     avoided = [stretch.factors for each in plans for stretch in each.stretches]
-    names = {ENERGY} | factor_names([*caused, *avoided]) | claim_names(each.claim.id for each in plans)
+    names = [*OF_ALL, *factor_names([*caused, *avoided]), *claim_names(each.claim.id for each in plans)]
     sample = drawn(names, n, seed)
     effects = [effect(each, sample) for each in plans]
+    manufacture = made(assess, scope)
+    causes = [_caused_by(case, manufacture.get(case.name, ()), sample) for case in found]
     results = tuple(
-        _result(case, [each for each in effects if each.plan.claim.use_case == case.name], sample) for case in found
+        _with_claims(cause, [each for each in effects if each.plan.claim.use_case == cause.name]) for cause in causes
     )
     matches = {match.factor.factor_id: match for each in (*caused, *avoided) for match in each.matches.values()}
     orphans = tuple(each for each in versions if not _is_in(each, by_name))
@@ -121,20 +129,45 @@ def _days(scope: Scope, found: Sequence[UseCase]) -> int:
     return max(1, ((scope.end - timedelta(microseconds=1)).date() - first).days + 1)
 
 
-def _result(case: UseCase, effects: Sequence[Effect], sample: Sample) -> Result:
-    years: dict[int, list[Amounts]] = {}
-    for each in case.slices:
-        years.setdefault(each.year, []).append(_caused(each, sample))
-    upfront = summed_where_all_know(_caused(each, sample) for each in case.slices if each.is_upfront)
-    by_year = {year: summed_where_all_know(parts) for year, parts in sorted(years.items())}
-    bare = Result(case.name, case.runs, case.runs_without_energy, case.api_calls,
-                  weakest([each.method for each in case.slices]), by_year, upfront)  # fmt: skip
-    judged = judge(effects, bare.caused)
-    return replace(bare, claims=judged, benefit_by_year=_benefits(judged))
+def _caused_by(case: UseCase, manufacture: Sequence[Made], sample: Sample) -> Result:
+    """A use case without its claims."""
+    years = sorted({each.year for each in case.slices})
+    by_year = {year: _caused(case, manufacture, sample, lambda each, year=year: each.year == year) for year in years}
+    upfront = _caused(case, manufacture, sample, lambda each: each.is_upfront)
+    return Result(
+        case.name, case.runs, case.runs_without_energy, case.api_calls, weakest([each.method for each in case.slices]),
+        by_year, upfront, unmade=_unmade(case, manufacture),
+    )  # fmt: skip
 
 
-def _caused(each: Slice, sample: Sample) -> Amounts:
-    return impacts(sample.of(ENERGY, each.it_energy_j), sample.factors(each.factors))
+def _caused(
+    case: UseCase, manufacture: Sequence[Made], sample: Sample, wanted: Callable[[Slice | Made], bool]
+) -> dict[str, Array]:
+    """What the operation of some slices caused, and making the hardware where that is known."""
+    operation = summed_where_all_know(
+        impacts(sample.of(ENERGY, each.it_energy_j), sample.factors(each.factors))
+        for each in case.slices
+        if wanted(each)
+    )
+    making = summed(
+        {name: sample.of(MANUFACTURE, amount) for name, amount in each.amounts.items()}
+        for each in manufacture
+        if wanted(each)
+    )
+    unknown = {MOSTLY_MADE} & _unmade(case, manufacture).keys()
+    return {name: amounts + making.get(name, 0.0) for name, amounts in operation.items() if name not in unknown}
+
+
+def _unmade(case: UseCase, manufacture: Sequence[Made]) -> dict[str, str]:
+    """The criteria in which nobody knows what making the hardware took, and why."""
+    if case.slices and not manufacture:
+        return dict.fromkeys(CATEGORIES, NOTHING_NAMED)
+    return {name: why for each in manufacture for name, why in each.unknown.items()}
+
+
+def _with_claims(cause: Result, effects: Sequence[Effect]) -> Result:
+    judged = judge(effects, cause.caused)
+    return replace(cause, claims=judged, benefit_by_year=_benefits(judged))
 
 
 def _benefits(judged: Sequence[Judged]) -> dict[str, dict[int, Amounts]]:
@@ -160,4 +193,5 @@ def _whole(results: Sequence[Result]) -> Result:
         _by_year([each.caused_by_year for each in used], summed_where_all_know), summed(each.upfront for each in used),
         {basis: _by_year([each.benefit_by_year[basis] for each in used], summed) for basis in BASES},
         tuple(claim for each in results for claim in each.claims),
+        {name: why for each in results for name, why in each.unmade.items()},
     )  # fmt: skip

@@ -23,7 +23,7 @@ from joulebook.accounting.site import Range
 from joulebook.accounting.units import J_PER_KWH
 
 USE_CASE_SQL = "coalesce(json_extract_string(w.tags, '$.use_case'), w.project, '(no project)')"
-_IS_UPFRONT_SQL = "coalesce(json_extract_string(w.tags, '$.phase') = 'training', false)"
+IS_UPFRONT_SQL = "coalesce(json_extract_string(w.tags, '$.phase') = 'training', false)"
 
 
 class Scope(NamedTuple):
@@ -107,7 +107,7 @@ def _counts(ledger: Ledger, scope: Scope) -> list[dict[str, Any]]:
 def _slices(assess: Assessor, scope: Scope) -> dict[str, list[Slice]]:
     condition, params = scope.condition
     rows = assess.rows(
-        f"""select {USE_CASE_SQL} as use_case, year(a.at_utc) as year, piece, {_IS_UPFRONT_SQL} as is_upfront,
+        f"""select {USE_CASE_SQL} as use_case, year(a.at_utc) as year, piece, {IS_UPFRONT_SQL} as is_upfront,
                    max(method_rank) as method_rank, {SUMS_SQL}
             from assessed a join work w on w.span_id = a.run_id
             where a.at_utc >= ? and a.at_utc < ? {condition} group by all order by all""",

@@ -1,13 +1,14 @@
 """Draws of everything uncertain at once: what two amounts share is drawn once, so that they move together.
 
 energy            of all runs: the house's rule, the errors of one site do not average out
+    manufacture       of all hardware, in the same way
 KIND/PLACE        each factor of a place, through all its years: what was caused and what was avoided on one grid
 CLAIM: PART       each claim's own units, benefit, rebound, share, persistence, …
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.float64]
 
-ENERGY = "energy"
+ENERGY, MANUFACTURE = OF_ALL = ("energy", "manufacture")
 CLAIM_PARTS = ("units", "benefit", "electricity", "marginal", "reference", "solution", "reference runs",
                "solution runs", "rebound", "share", "persistence")  # fmt: skip
 # Beside the criteria: electricity at the meter on the ledger's own grid, and the carbon of it within gwp_g.
@@ -32,12 +33,12 @@ KWH, GRID_G = ON_GRID = ("kwh", "grid_g")
 _AMOUNTS = {"gwp_g": "carbon_g", "primary_energy_j": "primary_energy_j", "adpe_kgsb": "adpe_kgsb", "water_l": "water_l"}
 
 
-def factor_names(told: Iterable[Factors]) -> set[str]:
-    return {name for each in told for name in each.names.values()}
+def factor_names(told: Iterable[Factors]) -> list[str]:
+    return sorted({name for each in told for name in each.names.values()})
 
 
-def claim_names(claim_ids: Iterable[str]) -> set[str]:
-    return {f"{claim_id}: {part}" for claim_id in claim_ids for part in CLAIM_PARTS}
+def claim_names(claim_ids: Iterable[str]) -> list[str]:
+    return [f"{claim_id}: {part}" for claim_id in claim_ids for part in CLAIM_PARTS]
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,10 @@ class Sample:
         return 1 + group.relative_error * special.stdtrit(degrees, self.probabilities[name])
 
 
-def drawn(names: Iterable[str], n: int, seed: int) -> Sample:
-    """Raises InputError where `n` is no power of two, MissingExtra without NumPy and SciPy."""
+def drawn(names: Sequence[str], n: int, seed: int) -> Sample:
+    """The same names in the same order give the same draws: those of claims come last, so that they change no other.
+
+    Raises InputError where `n` is no power of two, MissingExtra without NumPy and SciPy."""
     return Sample(draws({name: uniform(0.0, 1.0) for name in names}, n, seed))
 
 

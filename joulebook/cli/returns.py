@@ -181,7 +181,7 @@ def _criterion(result: Result, criterion: str) -> dict[str, Any]:
     balances = {basis: result.balance(criterion, basis) for basis in BASES}
     caused = result.caused.get(criterion)
     unit = UNITS[criterion]
-    known = unknown(unit, why_unknown(result)) if caused is None else sampled(caused, unit, result.method)
+    known = unknown(unit, why_unknown(result, criterion)) if caused is None else sampled(caused, unit, result.method)
     told = {basis: _balance(balance, unit) if balance else None for basis, balance in balances.items()}
     return {"caused": _quantiles(known), **told}
 

@@ -115,4 +115,5 @@ def _notes(found: Portfolio) -> Iterator[str]:
     yield "A return is (A − C) ÷ C: −1 without evidenced benefit, 0 at break-even; of several use cases, of their sums."
     yield "The definition is ours: joulebook roe --definition."
     yield APART
-    yield "What was caused is location-based. Manufacture is not in it yet, so it is more than this."
+    yield "Caused, location-based: operation, and making the hardware by time share where that is known (never its water)."
+    yield "A use case is a project, or the tag use_case= of its runs; runs with the tag phase=training are up front."

@@ -11,6 +11,7 @@ from joulebook.accounting.returns.balance import Balance
 from joulebook.accounting.returns.claims import CRITERIA, UNITS
 from joulebook.accounting.returns.companions import break_even, payback
 from joulebook.accounting.returns.judging import Judged
+from joulebook.accounting.returns.manufacture import MOSTLY_MADE
 from joulebook.accounting.returns.portfolio import SUPPORTED_ONLY, Portfolio, Result
 from joulebook.accounting.returns.valued import lines, prices
 from joulebook.accounting.uncertainty import quantiles, sampled
@@ -66,7 +67,7 @@ def balance_rows(result: Result, basis: str = SUPPORTED_ONLY) -> Iterator[Mappin
         balance = result.balance(criterion, basis)
         row: dict[str, Any] = {"use_case": result.name or ALL, "criterion": LABELS[criterion]}
         if balance is None:
-            yield row | {"caused": unknown(UNITS[criterion], why_unknown(result)), "verdict": "unknown"}
+            yield row | {"caused": unknown(UNITS[criterion], why_unknown(result, criterion)), "verdict": "unknown"}
             continue
         yield row | {
             "caused": drawn(criterion, quantiles(balance.caused), result.method),
@@ -83,7 +84,9 @@ def benefit_method(balance: Balance) -> str:
     return "modelled" if balance.benefit.any() else "default"
 
 
-def why_unknown(result: Result) -> str:
+def why_unknown(result: Result, criterion: str) -> str:
+    if criterion == MOSTLY_MADE and criterion in result.unmade:
+        return "most of it lies in making the hardware, which is not known"
     return "no factor is known here" if result.caused_by_year else "no energy of its runs is on record"
 
 
@@ -165,6 +168,8 @@ def alerts(found: Portfolio) -> Iterator[str]:
         yield f"{runs} without energy on record caused something that is not counted."
     if whole.api_calls:
         yield f"{plural(whole.api_calls, 'call')} of model APIs caused something elsewhere that is not counted here."
+    for why in sorted(set(whole.unmade.values())):
+        yield f"Making the hardware is not among what was caused: {why}."
     for claim in (version.claim for version in found.orphans):
         yield f"The claim {claim.id} counts nothing: no run of the use case {claim.use_case} is on record here."
 
