@@ -44,6 +44,12 @@ def exactly(value: float, unit: str, method: str) -> Estimate:
     return Estimate(value, value, value, unit, method)
 
 
+def ends_of(estimate: Estimate) -> tuple[float, float, float]:
+    """Low, mid and high of an amount that is known."""
+    assert estimate.low is not None and estimate.mid is not None and estimate.high is not None  # noqa: S101, PT018
+    return estimate.low, estimate.mid, estimate.high
+
+
 def between(ends: Iterable[float], unit: str, method: str) -> Estimate:
     """An amount from its low, mid and high."""
     low, mid, high = ends

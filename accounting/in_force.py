@@ -38,8 +38,16 @@ KINDS = {
     "electricity_primary_energy": ("", "J/kWh"),
     "electricity_adpe": ("", "kgSb/kWh"),
 }
+# What scopes ask for on top. The first two come from series only.
+SCOPE_KINDS = {
+    "carbon_intensity_direct": ("", "gCO2e/kWh"),
+    "residual_mix": ("", "gCO2e/kWh"),
+    "upstream_share": ("", "1"),
+    "grid_losses": ("", "1"),
+}
 # Where a place has none of these, what rests on it is not known. The rest have a value for the world.
-OPTIONAL = ("electricity_primary_energy", "electricity_adpe")
+OPTIONAL = ("electricity_primary_energy", "electricity_adpe", *SCOPE_KINDS)
+Kinds = Mapping[str, tuple[str, str]]
 ENDS = ("low", "mid", "high")
 _WORLDWIDE = ("it_overhead", "dram_power")
 
@@ -68,22 +76,21 @@ class InForce:
         return factor.low, factor.value, factor.high
 
 
-def factors_in_force(site: Site, factors: FactorSet, day: date) -> InForce:
+def factors_in_force(site: Site, factors: FactorSet, day: date, kinds: Kinds = KINDS) -> InForce:
     """The factors of a site on a day, by the tables' rows. A kind of `OPTIONAL` that has none is not there.
 
     Raises FactorError when another is missing even for the world, InputError for a region that no cloud has.
     """
-    places = places_of(site)
-    found = {kind: _match(site, factors, kind, places[kind], day) for kind in KINDS}
+    found = {kind: _match(site, factors, kind, place, day) for kind, place in places_of(site, kinds).items()}
     return InForce(day, day + timedelta(days=1), {kind: match for kind, match in found.items() if match})
 
 
-def places_of(site: Site) -> dict[str, str]:
+def places_of(site: Site, kinds: Kinds = KINDS) -> dict[str, str]:
     """Where the factor of each kind is looked for."""
     located = locate(site.region, site.provider)
     centre = located.provider or WORLD
     named = {"cpu_power": site.cpu_class or WORLD, "pue": centre, "wue": centre, **dict.fromkeys(_WORLDWIDE, WORLD)}
-    return {kind: named.get(kind, located.place) for kind in KINDS}
+    return {kind: named.get(kind, located.place) for kind in kinds}
 
 
 def _match(site: Site, factors: FactorSet, kind: str, place: str, day: date) -> Match | None:
@@ -94,7 +101,7 @@ def _match(site: Site, factors: FactorSet, kind: str, place: str, day: date) -> 
 
 
 def _declared_by(site: Site, kind: str) -> Range | None:
-    field = KINDS[kind][0]
+    field = KINDS[kind][0] if kind in KINDS else ""
     return getattr(site, field) if field else None
 
 
@@ -104,19 +111,19 @@ def _as_factor(kind: str, values: Range) -> Factor:
                   "site.toml", "", "own", date(1970, 1, 1))  # fmt: skip
 
 
-def timeline(site: Site, factors: FactorSet, start: date, end: date) -> list[InForce]:
+def timeline(site: Site, factors: FactorSet, start: date, end: date, kinds: Kinds = KINDS) -> list[InForce]:
     """The factors of a site over [start, end), one piece for each stretch in which the same factors hold."""
     cuts = [start, *(day for day in factors.edges() if start < day < end), end]
     pieces: list[InForce] = []
     for begin, until in pairwise(cuts):
-        matches = factors_in_force(site, factors, begin).matches
+        matches = factors_in_force(site, factors, begin, kinds).matches
         if pieces and pieces[-1].matches == matches:
             pieces[-1] = InForce(pieces[-1].start, until, matches)
         else:
             pieces.append(InForce(begin, until, matches))
     fitting = {
         kind: factors.series_of(kind, place)
-        for kind, place in places_of(site).items()
+        for kind, place in places_of(site, kinds).items()
         if factors.series and not _declared_by(site, kind)
     }
     series = {kind: some for kind, some in fitting.items() if some}
@@ -149,7 +156,7 @@ def worst_match(in_force: InForce, kinds: tuple[str, ...]) -> str:
     return max(found, key=MATCHES.index, default="exact")
 
 
-def in_force_table(pieces: Sequence[InForce]) -> pa.Table:
+def in_force_table(pieces: Sequence[InForce], kinds: Kinds = KINDS) -> pa.Table:
     """The pieces of a timeline as a table that SQL can join: one column for each kind and end, null where unknown."""
     import pyarrow as pa
 
@@ -163,7 +170,7 @@ def in_force_table(pieces: Sequence[InForce]) -> pa.Table:
         "start_utc": pa.array([hours.start for _, _, hours in rows], pa.timestamp("us")),
         "end_utc": pa.array([hours.end for _, _, hours in rows], pa.timestamp("us")),
     }
-    for kind in KINDS:
+    for kind in kinds:
         ranges = [hours.values.get(kind) or _range(piece, kind) for _, piece, hours in rows]
         for end, values in zip(ENDS, zip(*ranges, strict=True) if ranges else ((),) * 3, strict=True):
             columns[f"{kind}_{end}"] = pa.array(values, pa.float64())

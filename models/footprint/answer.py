@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from joulebook.accounting.energy import Carrier
-from joulebook.accounting.estimates import Estimate, between, unknown
+from joulebook.accounting.estimates import Estimate, between, ends_of, unknown
 from joulebook.accounting.records import weakest
 from joulebook.models.footprint.call import (
     WITH_MANUFACTURE,
@@ -139,9 +139,3 @@ def _sum(running: Estimate, making: Estimate) -> Estimate:
         return between(ends, running.unit, weakest([running.method, making.method]))
     missing, part = (making, "embodied") if running.known else (running, "operational")
     return unknown(running.unit, f"the {part} part is not known: {missing.reason}")
-
-
-def ends_of(estimate: Estimate) -> tuple[float, float, float]:
-    """Low, mid and high of an amount that is known."""
-    assert estimate.low is not None and estimate.mid is not None and estimate.high is not None  # noqa: S101, PT018
-    return estimate.low, estimate.mid, estimate.high
