@@ -172,10 +172,10 @@ def _first_use(ledger: Ledger, budget: Budget, at: datetime) -> date | None:
 # A call is of the machine that made it; what it does not say of itself is said by the span and the run around it.
 _CALLS = """api_call c left join span s on s.span_id = c.span_id left join span r on r.span_id = c.run_id
             left join journal j on j.journal_id = c.journal_id"""
-_RUN_KEYS = {"project": "coalesce(w.project, '(no project)')", "name": "w.name", "host": "w.host"}
+_RUN_KEYS = {"project": "coalesce(w.project, '(no project)')", "run": "w.name", "host": "w.host"}
 _CALL_KEYS = {
     "project": "c.of_project",
-    "name": "r.name",
+    "run": "r.name",
     "host": "j.host",
     "provider": "c.provider",
     "model": "c.model",

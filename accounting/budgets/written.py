@@ -4,7 +4,7 @@
     name = "search"                 # each budget has a name of its own
     carbon_kg = 20                  # the limit: one of the keys in `LIMITS`
     period = "month"                # day, week, month, quarter, year: of the calendar, in UTC
-    project = "search"              # whose: project, name (of the run), host (the machine), tags; all of them must fit
+    project = "search"              # whose: project, run (its name), host (the machine), tags; all of them must fit
     tags = {team = "nlp"}
     alerts = [{threshold = 0.8, fails = false}, {forecast = 1.0}, {anomaly = 5}]
 
@@ -72,7 +72,7 @@ LIMITS = {
     "cost_usd": ("cost", "USD"), "electricity_usd": ("electricity", "USD"), "api_usd": ("api", "USD"),
     "tokens": ("tokens", "token"),
 }  # fmt: skip
-OF_RUNS, OF_CALLS = ("project", "name", "host"), ("provider", "model")
+OF_RUNS, OF_CALLS = ("project", "run", "host"), ("provider", "model")
 RULES = {"threshold": 1.0, "forecast": 1.0, "anomaly": 5.0}  # kind -> what `true` stands for
 _BUDGET = ("name", *LIMITS, "period", "from", "until", *OF_RUNS, *OF_CALLS, "tags", "alerts")
 _NOTIFY = ("webhook", "apprise", "timeout_s", "must_arrive")
