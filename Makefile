@@ -52,12 +52,14 @@ format: .venv/.stamp ## Put style and format right where a machine can
 	@$(BIN)/ruff format
 
 # The checker cannot follow the packaging map: a folder of links shows it the names as they are installed.
-# PyArrow ships no types: a stub says that all in it is Any, so that strict can stay whole where it is used.
+# PyArrow and SciPy ship no types: a stub says that all in them is Any, so that strict can stay whole where they are used.
 types: .venv/.stamp ## Check types: strict in accounting and models
-	@rm -rf .typing; mkdir -p .typing/joulebook .typing/pyarrow
+	@rm -rf .typing; mkdir -p .typing/joulebook .typing/pyarrow .typing/scipy
 	@for link in $(ROOMS) $(wildcard joulebook/*); do ln -s ../../$$link .typing/joulebook/; done
 	@for name in __init__ compute csv dataset json lib parquet; do \
 	  printf 'from typing import Any\ndef __getattr__(name: str) -> Any: ...\n' > .typing/pyarrow/$$name.pyi; done
+	@for name in __init__ optimize special stats; do \
+	  printf 'from typing import Any\ndef __getattr__(name: str) -> Any: ...\n' > .typing/scipy/$$name.pyi; done
 	@$(BIN)/pyright
 
 bench: .venv/.stamp .bench-venv/.stamp ## Measure what joulebook itself costs, and its peers beside it

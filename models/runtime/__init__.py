@@ -17,9 +17,11 @@ from __future__ import annotations
 from joulebook.accounting.errors import MissingExtra
 
 try:
-    import numpy as np  # noqa: F401 - whether it is there
-    import scipy  # noqa: F401
+    import numpy as np
+    import scipy
 except ModuleNotFoundError as error:
     if error.name not in {"numpy", "scipy"}:
         raise
     raise MissingExtra("the idealized runtime", "models") from error
+
+del np, scipy

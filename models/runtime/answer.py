@@ -31,6 +31,7 @@ from joulebook.models.runtime.profile import Ends, Profile
 MODES = ("default", "helm")
 MOST_TOKENS = 10**9  # far above any request
 LEAST_SHARE_OF_TDP = 0.43
+CLOSED = "its architecture is closed, so that nobody but its provider can run it; its API can be denoised"
 WH_PER_J = 1 / 3600.0
 SIGMAS = 1.645  # of a 90 % interval
 
@@ -126,8 +127,9 @@ def _published_range_s(profile: Profile, prompt_tokens: Any, output_tokens: Any)
     told = profile.coefficients
     low = np.minimum(told.monotone_s, [ends[0] for ends in told.prompt_s])
     high = np.maximum(told.monotone_s, [ends[2] for ends in told.prompt_s])
-    left = np.maximum(np.searchsorted(told.sizes, prompt_tokens, side="right") - 1, 0)
-    right = np.minimum(np.searchsorted(told.sizes, prompt_tokens, side="left"), len(told.sizes) - 1)
+    left: Any = np.searchsorted(told.sizes, prompt_tokens, side="right")
+    right: Any = np.searchsorted(told.sizes, prompt_tokens, side="left")
+    left, right = np.maximum(left - 1, 0), np.minimum(right, len(told.sizes) - 1)
     more_s = closed_form.beyond(prompt_tokens, told.sizes) * closed_form.last_slope(told.sizes, told.monotone_s)
     further = closed_form.further_tokens(output_tokens)
     context = closed_form.context_tokens(prompt_tokens, output_tokens)
@@ -254,13 +256,9 @@ def energy_of(profile: Profile, request: Request, busy: Estimate) -> Estimate:
 
 def _closed(request: Request, mode: str, denoised_s: Estimate) -> Idealized:
     """A model that only its provider can run: its API without contention, and no idealized value."""
-    why = "its architecture is closed: nobody else can run it, so only its API can be denoised"
-    nothing = {name: unknown(unit, why) for name, unit in UNITS.items()}
-    return Idealized(request, mode, None, "", "", **nothing, denoised_runtime_s=denoised_s, notes=(f"{why}.",))
-
-
-UNITS = {"runtime_s": "s", "prompt_s": "s", "per_output_token_s": "s", "gpu_seconds": "s", "energy_wh": "Wh",
-         "cost_usd": "USD"}  # fmt: skip
+    no_s, no_wh, no_usd = (unknown(unit, CLOSED) for unit in ("s", "Wh", "USD"))
+    notes = (f"No idealized value: {CLOSED}.",)
+    return Idealized(request, mode, None, "", "", no_s, no_s, no_s, no_s, no_wh, no_usd, denoised_s, notes=notes)
 
 
 def _notes(profile: Profile, outside: Sequence[str], mode: str) -> list[str]:

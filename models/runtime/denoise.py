@@ -39,7 +39,7 @@ STREAM_QUANTILE = 0.1  # of the time between tokens, which is itself a mean over
 LEAST_STREAMS = 10
 LEAST_REQUESTS = 10
 DRAWS = 200
-Envelope = Callable[[Samples], Floats]
+Envelope = Callable[[Samples, Floats], Floats]
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,9 @@ def quantile_regression(matrix: NDArray[np.float64], values: Floats, quantile: f
 
 def _cells_drawn(samples: Samples, cell: Cells, random: np.random.Generator) -> list[Samples]:
     """The requests of cells that were drawn anew. Where each request has sizes of its own, it is a cell."""
-    members = np.split(np.argsort(cell.place, kind="stable"), np.cumsum(cell.trials)[:-1])
+    members: list[Any] = np.split(np.argsort(cell.place, kind="stable"), np.cumsum(cell.trials)[:-1])
     count = len(members)
-    drawn = random.integers(0, count, size=(DRAWS, count))
+    drawn: Any = random.integers(0, count, size=(DRAWS, count))
     return [pick(samples, np.concatenate([members[at] for at in row])) for row in drawn]
 
 

@@ -8,7 +8,8 @@ have steps. The last piece goes on beyond the last knot.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,14 +34,14 @@ def columns(prompt_tokens: Floats, output_tokens: Floats, knots: Floats, growth:
 
 def ramps(prompt_tokens: Floats, knots: Floats) -> list[Floats]:
     """For each piece how much of it lies before a prompt: 0 to 1, more than 1 beyond the last knot."""
-    pieces = list(zip(knots[:-1], knots[1:], strict=True))
+    pieces = list(pairwise(knots))
     share = [np.maximum((prompt_tokens - begin) / (end - begin), 0.0) for begin, end in pieces]
     return [*(np.minimum(each, 1.0) for each in share[:-1]), *share[-1:]]
 
 
 def prompt_times_s(parts: Floats, knots: Floats) -> Floats:
     """The time of a prompt at each knot, from the parts of a fit."""
-    return cast("Floats", np.cumsum(parts[: len(knots)]))
+    return np.cumsum(parts[: len(knots)])
 
 
 def unidentified(prompt_tokens: Floats, output_tokens: Floats) -> str | None:

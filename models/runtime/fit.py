@@ -179,4 +179,5 @@ def _energy(samples: Samples, cell: Cells) -> Energy | None:
     parts = least_squares(matrix, energy_j)
     draws = redrawn(matrix, matrix @ parts, matrix @ parts / energy_j - 1, np.random.default_rng(0))
     low, high = design.ends(draws, parts)
-    return Energy(*to_ends(low, parts, high), samples.energy_method)
+    call, prompt, output = to_ends(low, parts, high)
+    return Energy(call, prompt, output, samples.energy_method)

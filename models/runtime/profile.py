@@ -232,11 +232,15 @@ def _from_json(told: dict[str, Any]) -> Profile:
         origin=Origin(**{name: str(told.get(name) or "") for name in Origin.__annotations__}),
         batch=int(told.get("batch", 1)),
         spread=spread and Spread(float(spread["relative_error"]), _matrix(spread["covariance"])),
-        energy=energy
-        and Energy(*(_ends(energy[name]) for name in ENERGIES), str(energy["method"]), str(energy["boundary"])),
+        energy=energy and _energy(energy),
         text=_text(told.get("text") or {}),
         created_at=str(told.get("created_at") or ""),
     )
+
+
+def _energy(told: Mapping[str, Any]) -> Energy:
+    ends = {name: _ends(told[name]) for name in ENERGIES}
+    return Energy(**ends, method=str(told["method"]), boundary=str(told["boundary"]))
 
 
 def _hardware(told: Mapping[str, Any]) -> Hardware:

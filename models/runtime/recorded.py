@@ -36,15 +36,16 @@ def _naive(when: datetime) -> datetime:
 def _samples(rows: Sequence[Mapping[str, Any]]) -> Samples:
     whys = [_why(row) for row in rows]
     kept = [row for row, why in zip(rows, whys, strict=True) if why is None]
-    columns = [np.array([row[name] for row in kept], dtype=float) for name in _COLUMNS]
-    return Samples(*columns, np.full(len(kept), np.nan), Counter(why for why in whys if why))
+    columns: dict[str, Any] = {name: np.array([row[name] for row in kept], dtype=float) for name in _COLUMNS}
+    left_out = Counter(why for why in whys if why)
+    return Samples(**columns, energy_j=np.full(len(kept), np.nan), left_out=left_out)
 
 
 def _why(row: Mapping[str, Any]) -> str | None:
     """Why an attempt does not count."""
     if row["status"] is None and row["outcome"] not in (None, "ok"):
         return "failed"
-    why = why_left_out(row | {"error": row["outcome"] not in (None, "ok") and row["outcome"]})
+    why = why_left_out({**row, "error": row["outcome"] not in (None, "ok")})
     if why is None and (not row["is_reported"] or not row["runtime_s"] or row["prompt_tokens"] is None):
         return "without the provider's own count of tokens, or its time"
     return why

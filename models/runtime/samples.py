@@ -26,7 +26,7 @@ from joulebook.accounting.errors import InputError
 from joulebook.models.runtime.closed_form import Floats
 
 NEEDED = ("prompt_tokens", "output_tokens", "runtime_s")
-NUMBERS = (*NEEDED, "first_token_s", "energy_j", "batch")
+NUMBERS = (*NEEDED, "first_token_s", "energy_j")
 ALIASES = {
     "input_tokens": "prompt_tokens", "number_input_tokens": "prompt_tokens", "number_output_tokens": "output_tokens",
     "duration_s": "runtime_s", "end_to_end_latency_s": "runtime_s", "ttft_s": "first_token_s",
@@ -100,14 +100,14 @@ def _samples(path: Path, rows: Sequence[Mapping[str, str]]) -> Samples:
     for number, row in enumerate(rows, start=1):
         why = why_left_out(row)
         if why is None:
-            kept.append([_number(path, number, row, name) for name in NUMBERS[:-1]])
+            kept.append([_number(path, number, row, name) for name in NUMBERS])
         else:
             left_out[why] += 1
     if not kept:
         raise InputError(f"{path} has no request that counts: {told_of(left_out)}")
     methods = {row.get("energy_method", "") for row in rows} - {""}
-    columns = np.array(kept).T
-    return Samples(*columns, left_out, methods.pop() if len(methods) == 1 else "declared")
+    columns = dict(zip(NUMBERS, np.array(kept).T, strict=True))
+    return Samples(**columns, left_out=left_out, energy_method=methods.pop() if len(methods) == 1 else "declared")
 
 
 def why_left_out(row: Mapping[str, Any]) -> str | None:

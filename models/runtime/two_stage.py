@@ -2,7 +2,8 @@
 
 1. For each prompt size, the time over the output tokens is a line: its value at one token is the time of the prompt,
    but never less than that of the smallest prompt.
-2. What is left over, of all sizes together, over the further tokens is a line: its slope is the time of an output token.
+2. What is left over, of all sizes together, over the further tokens is a line: its slope is the time of an output
+   token.
 
 For an API (`denoised`) the least of the trials of each cell counts, and what the smallest prompt takes longer than one
 output token is the overhead, which every prompt is then freed of.
