@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from joulebook.accounting.records import weakest
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -48,6 +50,15 @@ def ends_of(estimate: Estimate) -> tuple[float, float, float]:
     """Low, mid and high of an amount that is known."""
     assert estimate.low is not None and estimate.mid is not None and estimate.high is not None  # noqa: S101, PT018
     return estimate.low, estimate.mid, estimate.high
+
+
+def added(operational: Estimate, embodied: Estimate) -> Estimate:
+    """Both parts of an impact together, low with low; unknown where one of them is."""
+    if operational.known and embodied.known:
+        ends = [a + b for a, b in zip(ends_of(operational), ends_of(embodied), strict=True)]
+        return between(ends, operational.unit, weakest([operational.method, embodied.method]))
+    missing, part = (embodied, "embodied") if operational.known else (operational, "operational")
+    return unknown(operational.unit, f"the {part} part is not known: {missing.reason}")
 
 
 def between(ends: Iterable[float], unit: str, method: str) -> Estimate:

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from joulebook.accounting.energy import Carrier
-from joulebook.accounting.estimates import Estimate, between, ends_of, unknown
-from joulebook.accounting.records import weakest
+from joulebook.accounting.estimates import Estimate, added, between, unknown
 from joulebook.models.footprint.call import (
     WITH_MANUFACTURE,
     Absent,
@@ -128,14 +127,5 @@ def embodied_of(call: Call, rates: Rates) -> Amounts:
 
 
 def total_of(running: Amounts, making: Amounts) -> Amounts:
-    return {category: _sum(amount, making[category]) if category in making else amount
+    return {category: added(amount, making[category]) if category in making else amount
             for category, amount in running.items()}  # fmt: skip
-
-
-def _sum(running: Estimate, making: Estimate) -> Estimate:
-    """Operational and embodied together, low with low; unknown where one of them is."""
-    if running.known and making.known:
-        ends = [a + b for a, b in zip(ends_of(running), ends_of(making), strict=True)]
-        return between(ends, running.unit, weakest([running.method, making.method]))
-    missing, part = (making, "embodied") if running.known else (running, "operational")
-    return unknown(running.unit, f"the {part} part is not known: {missing.reason}")

@@ -27,9 +27,9 @@ class Call:
 
     provider: str | None
     model: str
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int = 0
+    input_tokens: float
+    output_tokens: float
+    cached_tokens: float = 0
 
     def __post_init__(self) -> None:
         tokens = (self.input_tokens, self.output_tokens, self.cached_tokens)

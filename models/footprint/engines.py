@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from joulebook.accounting.errors import InputError
-from joulebook.accounting.estimates import Estimate, between, unknown
+from joulebook.accounting.estimates import Estimate, between, ends_of, unknown
 from joulebook.accounting.factors import WORLD, load
 from joulebook.accounting.site import Site
 from joulebook.models.footprint import disclosed, ecocost, ecologits, epoch, mixes
@@ -18,7 +18,6 @@ from joulebook.models.footprint.answer import (
     absent,
     amounts_at,
     embodied_of,
-    ends_of,
     estimates,
     modelled,
     total_of,

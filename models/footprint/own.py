@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from joulebook.accounting.estimates import Estimate
-from joulebook.models.footprint.answer import Footprint, absent, ends_of, modelled
+from joulebook.accounting.estimates import Estimate, ends_of
+from joulebook.models.footprint.answer import Footprint, absent, modelled
 from joulebook.models.footprint.call import Absent, Call, Rate, Rates
 from joulebook.models.footprint.place import SITE, Place
 
