@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from datetime import date, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 
 from joulebook.reports import format as fmt
@@ -33,6 +35,11 @@ class Axis(NamedTuple):
         if self.end == self.start:
             return 0.5
         return round((value - self.start) / (self.end - self.start), 5)
+
+
+def shortest_step(xs: Sequence[date]) -> timedelta:
+    """The time from one day to the next, or from one week or month to the next; a day where there is but one."""
+    return min((after - before for before, after in pairwise(xs)), default=timedelta(days=1))
 
 
 def value_axis(values: Sequence[float]) -> tuple[Axis, list[Tick]]:

@@ -21,7 +21,6 @@ from joulebook.reports import format as fmt
 from joulebook.reports.view import Figure, Series
 
 LABEL_CHARS = 30
-DAY_MS = 86_400_000
 CLEAR = "rgba(0,0,0,0)"
 LINE = "line-ew"  # the symbol of what is only a line
 
@@ -188,9 +187,10 @@ def moment_of(x: Any) -> datetime:
     return datetime(x.year, x.month, x.day)  # noqa: DTZ001 - see above
 
 
-def day_axis(canvas: Canvas, first: datetime, last: datetime) -> None:
-    first = min(first, last - timedelta(days=6))
-    margin = timedelta(hours=14)
-    canvas.plot.update_xaxes(range=[first - margin, last + margin], tickformat="%-d %b\n%Y", nticks=8)
-    if (last - first).days < 8:
-        canvas.plot.update_xaxes(dtick=DAY_MS)
+def day_axis(canvas: Canvas, first: datetime, last: datetime, step: timedelta = timedelta(days=1)) -> None:
+    """An axis of days, or of longer steps, with room for a bar at both ends; at least seven steps long."""
+    margin = max(timedelta(hours=14), step * 0.58)
+    start = min(first, last - 6 * step)
+    canvas.plot.update_xaxes(range=[start - margin, last + margin], tickformat="%-d %b\n%Y", nticks=8)
+    if (last - start) / step < 8 and step < timedelta(days=8):
+        canvas.plot.update_xaxes(dtick=step / timedelta(milliseconds=1), tick0=last)

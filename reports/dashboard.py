@@ -3,7 +3,7 @@
     main
     ├── ingest      fold what jobs have written since; milliseconds when nothing is new
     ├── filters     period and project, the same on each page, kept in the address
-    └── page        Overview, Runs, API usage or Reconcile; with `?run=<id>` in the address one run covers it, with
+    └── page        one of `screens.menu`, in groups; with `?run=<id>` in the address one run covers it, with
                     `?call=<id>` one call covers that
 
 No connection is kept: the ledger handle opens the file for one question and closes it. Nothing is cached, so what is
@@ -14,10 +14,9 @@ on the page is what the ledger says. Streamlit runs `main` again on each click: 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -27,59 +26,29 @@ import streamlit as st
 
 from joulebook.accounting.errors import JoulebookError, LedgerBusy, NotFound
 from joulebook.accounting.home import home_dir
-from joulebook.reports import format as fmt
-from joulebook.reports.draw import Shown, draw, is_empty, say
+from joulebook.reports.draw import Shown, draw, say
 from joulebook.reports.markup import STYLE
+from joulebook.reports.screens.menu import GROUPS
+from joulebook.reports.screens.page import (
+    COVERS,
+    DEFAULT_PERIOD,
+    PERIOD_DAYS,
+    Asked,
+    Body,
+    about_ledger,
+    asked,
+    open_call,
+    sorry,
+    uncover,
+)
 from joulebook.reports.view import View
 
 THEME = Path(__file__).with_name("theme.toml")
-# What the reader may choose, as it stands in the address: never rename these, links hold them.
-PERIOD_DAYS: dict[str, int | None] = {"7d": 7, "30d": 30, "90d": 90, "year": 365, "all": None}
-DEFAULT_PERIOD = "30d"
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-COVERS = ("run", "call")  # what may stand in the address and cover the page
 RETRY_S = 2
-FIRST_RUN = """from joulebook import track
-
-with track("finetune", project="search"):
-    ...  # your work"""
-FIRST_CALL = """import joulebook
-import openai
-
-client = openai.OpenAI(http_client=joulebook.http_client())"""
-# What an empty page of each View says of how to begin: a title, the code and its language.
-BEGIN_A_RUN = ("To record a run", FIRST_RUN, "python")
-BEGINNINGS = {
-    "api": ("To record calls", FIRST_CALL, "python"),
-    "reconcile": ("To import a provider's export", "joulebook import openai usage.csv", "sh"),
-}
 ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><rect width="32" height="32" rx="7" fill="#00664F"/>'
     '<path d="M9 24v-7M16 24V8M23 24V13" stroke="#fff" stroke-width="4" stroke-linecap="round"/></svg>'
 )
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What the reader chose; `start` and `end` in UTC, half-open."""
-
-    slug: str
-    start: datetime
-    end: datetime
-    project: str | None
-
-    @property
-    def label(self) -> str:
-        if PERIOD_DAYS[self.slug] is None:
-            return "All time"
-        return f"{fmt.day(self.start)} – {fmt.day(self.end - timedelta(days=1))}"
-
-    @property
-    def narrowed(self) -> bool:
-        return self.project is not None or PERIOD_DAYS[self.slug] is not None
-
-
-Body = Callable[[Any, Asked], None]
 
 
 def streamlit_flags() -> list[str]:
@@ -113,7 +82,7 @@ def main() -> None:
     except LedgerBusy:
         _busy()
     except JoulebookError as problem:
-        _sorry("This cannot be shown", str(problem))
+        sorry("This cannot be shown", str(problem))
 
 
 def _covering(ledger: Any, chosen: Any) -> None:
@@ -126,26 +95,28 @@ def _covering(ledger: Any, chosen: Any) -> None:
         chosen.run()
 
 
-def _pages(asking: Callable[[Body], Callable[[], None]]) -> list[Any]:
-    return [
-        st.Page(
-            asking(overview_page), title="Overview", url_path="overview", icon=":material/bar_chart:", default=True
-        ),
-        st.Page(asking(runs_page), title="Runs", url_path="runs", icon=":material/table_rows:"),
-        st.Page(asking(api_page), title="API usage", url_path="api", icon=":material/api:"),
-        st.Page(asking(reconcile_page), title="Reconcile", url_path="reconcile", icon=":material/balance:"),
-    ]
+def _pages(asking: Callable[[Body], Callable[[], None]]) -> dict[str, list[Any]]:
+    """The pages of each group; the first of all is where the app opens."""
+    first = next(iter(GROUPS.values()))[0]
+    return {
+        group: [
+            st.Page(asking(s.body), title=s.title, url_path=s.path, icon=s.icon, default=s is first) for s in screens
+        ]
+        for group, screens in GROUPS.items()
+    }
 
 
-def _menu(pages: Sequence[Any], chosen: Any) -> None:
+def _menu(pages: dict[str, list[Any]], chosen: Any) -> None:
     """Links to the pages. While something covers a page, a link to that same page would do nothing: so a button."""
-    with st.sidebar:
-        for page in pages:
-            if page is chosen and any(name in st.query_params for name in COVERS):
-                st.button(page.title, icon=page.icon, key="uncover", type="tertiary", on_click=_uncover)
-            else:
-                st.page_link(page)
-        st.divider()
+    covered = any(name in st.query_params for name in COVERS)
+    with st.sidebar, st.container(key="menu", gap=None):
+        for group, some in pages.items():
+            say(f'<p class="jb-group">{escape(group)}</p>')
+            for page in some:
+                if page is chosen and covered:
+                    st.button(page.title, icon=page.icon, key="uncover", type="tertiary", on_click=uncover)
+                else:
+                    st.page_link(page)
 
 
 def _ledger() -> Any:
@@ -175,7 +146,7 @@ def _filters(ledger: Any) -> Asked:
             required=True,
             key="period",
             bind="query-params",
-            on_change=_uncover,
+            on_change=uncover,
             width="stretch",
             wrap=False,
         )
@@ -186,63 +157,20 @@ def _filters(ledger: Any) -> Asked:
             placeholder="All projects",
             key="project",
             bind="query-params",
-            on_change=_uncover,
+            on_change=uncover,
         )
         st.button("Reset", on_click=_reset, icon=":material/restart_alt:", help="Last 30 days, all projects")
         say(f'<p class="soft">{escape(freshness(ledger))}</p>')
     return asked(slug or DEFAULT_PERIOD, project, datetime.now(UTC))
 
 
-def asked(slug: str, project: str | None, now: datetime) -> Asked:
-    """The chosen period in whole UTC days; today is its last day."""
-    end = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    days = PERIOD_DAYS[slug]
-    return Asked(slug, BEGINNING if days is None else end - timedelta(days=days), end, project)
-
-
-def _uncover(*names: str) -> None:
-    """Leave what covers the page, all of it or what is named; a filter does so too, because it asks about many."""
-    for name in names or COVERS:
-        st.query_params.pop(name, None)
-
-
 def _reset() -> None:
     st.session_state["period"] = DEFAULT_PERIOD
     st.session_state["project"] = None
-    _uncover()
+    uncover()
 
 
-def _everything() -> None:
-    st.session_state["period"] = "all"
-    st.session_state["project"] = None
-
-
-# Pages.
-
-
-def overview_page(ledger: Any, what: Asked) -> None:
-    from joulebook.reports.views import Period, overview
-
-    view = overview(ledger, Period(what.start, what.end, what.label), what.project)
-    _show(view, what, ledger)
-
-
-def runs_page(ledger: Any, what: Asked) -> None:
-    from joulebook.reports.views import Period, runs
-
-    _show(runs(ledger, Period(what.start, what.end, what.label), what.project), what, ledger)
-
-
-def api_page(ledger: Any, what: Asked) -> None:
-    from joulebook.reports.views import Period, api_page
-
-    _show(api_page(ledger, Period(what.start, what.end, what.label), what.project), what, ledger)
-
-
-def reconcile_page(ledger: Any, what: Asked) -> None:
-    from joulebook.reports.views import Period, reconciled
-
-    _show(reconciled(ledger, Period(what.start, what.end, what.label)), what, ledger)
+# What covers a page.
 
 
 def run_page(ledger: Any, below: str) -> None:
@@ -267,60 +195,24 @@ def _cover(name: str, question: Callable[[Any, str], View], ledger: Any, below: 
         view = question(ledger, asked_id)
     except NotFound:
         where = "in this ledger. It may have been written on another machine."
-        _sorry(f"No such {name}", f"There is no {name} {asked_id} {where}")
+        sorry(f"No such {name}", f"There is no {name} {asked_id} {where}")
         back()
         return
-    draw(view, Shown(f"{name}-{asked_id}", _about(ledger), {"call_id": _open_call}, back))
-
-
-def _show(view: View, what: Asked, ledger: Any) -> None:
-    about = (("period", what.label), ("project", what.project or "all"), *_about(ledger))
-    name = "-".join(text for text in (view.key, what.slug, what.project) if text)
-    draw(view, Shown(name, about, {"run_id": _open_run, "call_id": _open_call}))
-    if is_empty(view):
-        _how_to_begin(what, BEGINNINGS.get(view.key, BEGIN_A_RUN))
-
-
-def _about(ledger: Any) -> tuple[tuple[str, str], ...]:
-    from joulebook.reports.views import freshness
-
-    return (("ledger", freshness(ledger)), ("written", f"{fmt.moment(datetime.now(UTC))} UTC"))
-
-
-def _open_run(run_id: str) -> None:
-    st.query_params["run"] = run_id
-    st.rerun()
-
-
-def _open_call(call_id: str) -> None:
-    st.query_params["call"] = call_id
-    st.rerun()
+    draw(view, Shown(f"{name}-{asked_id}", about_ledger(ledger), {"call_id": open_call}, back))
 
 
 def _back(name: str, below: str) -> None:
     label = below if below[:2].isupper() else below.lower()
-    st.button(f"Back to {label}", on_click=_uncover, args=(name,), icon=":material/arrow_back:")
-
-
-def _how_to_begin(what: Asked, begin: tuple[str, str, str]) -> None:
-    if what.narrowed:
-        st.button("Show everything", on_click=_everything, icon=":material/filter_alt_off:")
-    told, code, language = begin
-    say(f'<p class="soft">{told}:</p>')
-    st.code(code, language=language)
+    st.button(f"Back to {label}", on_click=uncover, args=(name,), icon=":material/arrow_back:")
 
 
 # When it does not go well.
 
 
-def _sorry(title: str, text: str) -> None:
-    say(f'<h1>{escape(title)}</h1><p class="sentence">{escape(text)}</p>')
-
-
 def _busy() -> None:
     # Filters that are not on the page would be lost, and their part of the address with them.
     st.session_state["kept"] = {key: st.session_state[key] for key in ("period", "project") if key in st.session_state}
-    _sorry("The ledger is being written", "Another process is writing it. This page refreshes itself in a moment.")
+    sorry("The ledger is being written", "Another process is writing it. This page refreshes itself in a moment.")
     st.fragment(_retry, run_every=RETRY_S)()
 
 

@@ -20,7 +20,7 @@ import importlib.util
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, time
+from datetime import UTC, date, datetime, time
 from typing import Any, Literal
 
 import pandas as pd
@@ -35,13 +35,17 @@ from joulebook.reports.view import FactorUse, Figure, View
 WIDTHS = {"full": 6, "two-thirds": 4, "half": 3, "third": 2}
 WIDE_TEXT = 26  # characters; longer text is cut in its cell, so that one name does not push the numbers away
 OPEN_ROWS, TABLE_PX = 24, 630  # a table up to this long stands open, a longer one scrolls in this height
-OPENED = "opened"  # in the session: how many runs and calls the reader has opened
+OPENED = "opened"  # in the session: how many runs, calls and bars the reader has chosen
 MAX_ROWS = 1000  # on the screen: a browser scrolls no further with pleasure; the CSV has all
+
+
+# What choosing a bar of a figure does, by the key of its View: it is told the name of the series or bar, and the day.
+Picks = Mapping[str, Callable[[str, date | None], None]]
 
 
 @dataclass(frozen=True)
 class Shown:
-    """What surrounds a View on the page: its files' name and first lines, buttons of the page.
+    """What surrounds a View on the page: its files' name and first lines, buttons and choices of the page.
 
     `opens`: what a row of a table does when it is chosen, by the column that has its id, e.g. "run_id".
     """
@@ -50,6 +54,8 @@ class Shown:
     about: tuple[tuple[str, str], ...] = ()
     opens: Mapping[str, Callable[[str], None]] = field(default_factory=dict)
     actions: Callable[[], None] | None = None
+    controls: Callable[[], None] | None = None
+    picks: Picks = field(default_factory=dict)
 
 
 def say(html: str) -> None:
@@ -67,12 +73,14 @@ def draw(view: View, shown: Shown) -> None:
         _downloads(view, shown)
     if view.sentence:
         say(f'<p class="sentence">{markup.literal(view.sentence)}</p>')
+    if shown.controls is not None:
+        shown.controls()
     if is_empty(view):
         say(f'<p class="jb-none">{markup.literal(view.empty)}</p>')
         return
     say(markup.alerts(view))
     say(markup.tiles(view))
-    _figure(view)
+    _figure(view, shown)
     _table(view, shown)
     _parts(view, shown)
     say(markup.notes(view.notes))
@@ -87,7 +95,7 @@ def is_empty(view: View) -> bool:
 # Figures.
 
 
-def _figure(view: View) -> None:
+def _figure(view: View, shown: Shown) -> None:
     figure = view.figure
     if figure is None:
         return
@@ -98,12 +106,20 @@ def _figure(view: View) -> None:
     caption = " ".join(text for text in (_figure_title(view, figure), help_text) if text)
     if caption:
         say(f'<p class="soft">{markup.literal(caption)}</p>')
-    st.plotly_chart(
+    pick = shown.picks.get(view.key)
+    options: dict[str, Any] = {"on_select": "rerun", "selection_mode": "points"} if pick else {}
+    # The browser colours a chart once: a new theme, a new chart. One in which a bar was chosen is a new one too.
+    turn = f" {st.session_state.get(OPENED, 0)}" if pick else ""
+    event = st.plotly_chart(
         figures.chart(figure, _palette()),
-        key=f"figure {view.key} {st.context.theme.type}",  # the browser colours a chart once: a new theme, a new chart
+        key=f"figure {view.key} {st.context.theme.type}{turn}",
         config={"displayModeBar": False, "typesetMath": False, "scrollZoom": False},
         alt=figure.alt or figure.title,
+        **options,
     )
+    if pick and (points := event.selection.points):
+        st.session_state[OPENED] = st.session_state.get(OPENED, 0) + 1
+        pick(*figures.picked(figure, points[0]))
 
 
 def _figure_title(view: View, figure: Figure) -> str:
@@ -238,7 +254,7 @@ def _card(view: View, shown: Shown) -> None:
     say(markup.tiles(view))
     if is_empty(view) and not view.columns:
         say(f'<p class="soft">{markup.literal(view.empty)}</p>')
-    _figure(view)
+    _figure(view, shown)
     _table(view, shown)
     if view.figure is None and _has_grid(view):
         _csv_button(view, shown, "tertiary")

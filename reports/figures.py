@@ -13,18 +13,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
 from joulebook.reports import format as fmt
 from joulebook.reports import scenario_figures as scenarios
-from joulebook.reports.axes import duration_ticks
+from joulebook.reports.axes import duration_ticks, shortest_step
 from joulebook.reports.canvas import (
     CLEAR,
-    DAY_MS,
     Bar,
     Canvas,
     Palette,
@@ -66,6 +65,15 @@ def reading_help(figure: Figure) -> str:
     else:
         told = (_range_help(figure), _partial_help(figure), _hidden_help(figure))
     return " ".join(text for text in told if text)
+
+
+def picked(figure: Figure, point: Mapping[str, Any]) -> tuple[str, date | None]:
+    """What a chosen point of a chart stands for: the name of its bar or series, and the day where there is one."""
+    if figure.kind == "bars":
+        return str(figure.series[0].x[round(point["y"])]), None
+    alone = len(figure.series) == 1  # then its range is a bar of its own
+    series = figure.series[0 if alone else point["curve_number"]]
+    return series.name, date.fromisoformat(str(point["x"])[:10])
 
 
 def _range_help(figure: Figure) -> str:
@@ -139,7 +147,7 @@ def _draw_in_time(canvas: Canvas) -> None:
 def _add_days(canvas: Canvas, series: Series, colour: str) -> None:
     known = {moment_of(x): bar for x, bar in zip(series.x, bars_of(canvas.figure, series), strict=True) if bar}
     late = [_is_late(canvas.figure, x) for x in known]
-    values, thick_ms = list(known.values()), _thickness(series) * DAY_MS
+    values, thick_ms = list(known.values()), _thickness(series) * shortest_step(series.x) / timedelta(milliseconds=1)
     texts = [_day_text(x, bar, partial) for (x, bar), partial in zip(known.items(), late, strict=True)]
     same = {"x": list(known), "marker_line_width": 0, **hover(texts)}
     if len(canvas.figure.series) > 1:
@@ -155,8 +163,8 @@ def _add_days(canvas: Canvas, series: Series, colour: str) -> None:
 
 def _thickness(series: Series) -> float:
     """The part of its day that a bar fills: less when there are few days, so that no bar becomes a block."""
-    days = (moment_of(series.x[-1]) - moment_of(series.x[0])).days + 1 if series.x else 0
-    return min(1.0, max(days, 7) / 16)
+    steps = (moment_of(series.x[-1]) - moment_of(series.x[0])) // shortest_step(series.x) + 1 if series.x else 0
+    return min(1.0, max(steps, 7) / 16)
 
 
 def _is_late(figure: Figure, x: Any) -> bool:
@@ -213,7 +221,8 @@ def _time_axis(canvas: Canvas) -> None:
     elif canvas.figure.kind == "trace":
         canvas.plot.update_xaxes(tickformat="%H:%M\n%-d %b", nticks=7)
     else:
-        day_axis(canvas, min(map(moment_of, xs)), max(map(moment_of, xs)))
+        step = min(shortest_step(series.x) for series in canvas.figure.series)
+        day_axis(canvas, min(map(moment_of, xs)), max(map(moment_of, xs)), step)
 
 
 def _duration_axis(canvas: Canvas, end_s: float, at_most: int = 6) -> None:

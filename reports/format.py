@@ -76,7 +76,8 @@ def money(value: float | None) -> str:
     if value and abs(value) < 0.01:
         name, size = scale_for("USD", value)
         return f"{number(value / size)}{THIN}{name}"
-    return f"${value:,.2f}" if abs(value) < 1000 else f"${value:,.0f}"
+    sign = "-" if value < 0 else ""
+    return f"{sign}${abs(value):,.2f}" if abs(value) < 1000 else f"{sign}${abs(value):,.0f}"
 
 
 def amount(value: float | None, unit: str, scale: tuple[str, float] | None = None) -> str:
@@ -100,11 +101,15 @@ def span_of(estimate: Estimate) -> str:
     """The range of an estimate in the unit of its middle, e.g. `"1.10–3.40 kWh"`; empty when there is none."""
     if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
         return ""
-    name, size = scale_for(estimate.unit, estimate.mid)
-    dash = "–" if estimate.low >= 0 else " to "  # beside a minus sign a dash is read as another
+    name, size = scale_of(estimate)
     if name == "$":
-        return f"{money(estimate.low)}{dash}{money(estimate.high)}"
-    return with_unit(f"{number(estimate.low / size)}{dash}{number(estimate.high / size)}", name)
+        return between(money(estimate.low), money(estimate.high))
+    return with_unit(between(number(estimate.low / size), number(estimate.high / size)), name)
+
+
+def between(low: str, high: str) -> str:
+    """A range as text; beside a minus sign a dash would be read as another."""
+    return f"{low} to {high}" if "-" in low else f"{low}–{high}"
 
 
 def short_id(text: str) -> str:
@@ -112,8 +117,16 @@ def short_id(text: str) -> str:
     return _UUID.sub(r"\1", text)
 
 
+def scale_of(estimate: Estimate) -> tuple[str, float]:
+    """The written unit of an estimate: that of its middle; where its range goes through zero, that of its far end."""
+    ends = (estimate.low, estimate.high)
+    if ends[0] is not None and ends[1] is not None and ends[0] < 0 < ends[1]:
+        return scale_for(estimate.unit, max(-ends[0], ends[1]))
+    return scale_for(estimate.unit, estimate.mid)
+
+
 def mid_of(estimate: Estimate) -> str:
-    return amount(estimate.mid, estimate.unit)
+    return amount(estimate.mid, estimate.unit, scale_of(estimate))
 
 
 def duration(seconds: float | None) -> str:

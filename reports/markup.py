@@ -117,6 +117,12 @@ STYLE = """<style>
 .jb .of { color: var(--jb-soft); font-size: 0.94em; font-weight: 400; display: inline-block; text-align: left; }
 .jb td.right .of { margin-left: 0.7em; min-width: calc(var(--jb-chars) * 0.94ch); }
 [data-testid=stSidebar] hr { margin: 0.5rem 0 0.8rem; }
+.jb p.jb-group {
+  color: var(--jb-soft); font-size: 0.78rem; font-weight: 600; letter-spacing: 0.02em; margin: 0.65rem 0 0.1rem 0.5rem;
+}
+.st-key-menu { gap: 0; }
+.st-key-menu [data-testid=stPageLink-NavLink] { padding: 0.1rem 0.5rem; min-height: 1.75rem; }
+.st-key-choices :is([data-testid=stSelectbox], [data-testid=stTextInput]) { min-width: 9rem; max-width: 20rem; }
 .st-key-uncover, .st-key-uncover button { width: 100%; }
 .st-key-uncover button {
   min-height: 1.75rem; padding: 0 0.5rem; background: color-mix(in srgb, currentColor 7%, transparent);

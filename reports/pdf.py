@@ -21,7 +21,7 @@ from typing import Any
 from joulebook.accounting.errors import MissingExtra
 from joulebook.accounting.records import METHODS
 from joulebook.reports import format as fmt
-from joulebook.reports.pdf_figures import between, figure_data
+from joulebook.reports.pdf_figures import figure_data
 from joulebook.reports.pdf_tables import fits, table_data
 from joulebook.reports.view import FactorUse, Tile, View
 
@@ -237,7 +237,7 @@ def _factors(views: Sequence[View]) -> list[dict[str, Any]]:
 
 
 def _factor(factor: FactorUse) -> dict[str, str]:
-    span = between(fmt.number(factor.low), fmt.number(factor.high)) if factor.low != factor.high else ""
+    span = fmt.between(fmt.number(factor.low), fmt.number(factor.high)) if factor.low != factor.high else ""
     return {
         "id": factor.factor_id,
         "kind": factor.kind,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from joulebook.reports import format as fmt
 from joulebook.reports import pdf_scenarios as scenarios
-from joulebook.reports.axes import DAY_S, Axis, Tick, clock_step, duration_ticks, value_axis, year_ticks
+from joulebook.reports.axes import DAY_S, Axis, Tick, clock_step, duration_ticks, shortest_step, value_axis, year_ticks
 from joulebook.reports.reading import MAX_SERIES, has_bands, how_to_read
 from joulebook.reports.view import Figure, Series
 
@@ -95,11 +95,6 @@ def _at(values: Sequence[float | None], index: int, default: float) -> float:
     return default if value is None or not math.isfinite(value) else value
 
 
-def between(low: str, high: str) -> str:
-    """A range as text; below zero a dash would be read as a sign."""
-    return f"{low} to {high}" if "-" in low else f"{low}–{high}"
-
-
 # Lines: days, traces and fans.
 
 
@@ -111,7 +106,7 @@ def _lines(figure: Figure, scale: tuple[str, float]) -> dict[str, Any]:
     xs = sorted({_seconds(x) for series in figure.series for x in series.x})
     starts_at_zero = figure.kind == "trace" and not _is_calendar(figure)
     x_axis = Axis(min(0.0, xs[0]) if starts_at_zero else xs[0], xs[-1])
-    limit_s = 1.5 * DAY_S if figure.kind == "days" else math.inf
+    limit_s = 1.5 * _step_s(figure) if figure.kind == "days" else math.inf
     return {
         "lines": [
             [_piece(run, partial, x_axis, y_axis) for run, partial in _pieces(points, limit_s, partial_s)]
@@ -122,6 +117,10 @@ def _lines(figure: Figure, scale: tuple[str, float]) -> dict[str, Any]:
         "x_ticks": [(x_axis.at(value), text) for value, text in _x_ticks(figure, xs)],
         "hints": [f"Times are UTC, from {fmt.moment(datetime.fromtimestamp(xs[0], UTC))}."] if clock else [],
     }
+
+
+def _step_s(figure: Figure) -> float:
+    return min(shortest_step(series.x) for series in figure.series).total_seconds()
 
 
 def _partial(figure: Figure) -> list[float]:
@@ -246,7 +245,7 @@ def _bar(series: Series, index: int, axis: Axis, write: Callable[[float | None],
     if mid is None or not math.isfinite(mid):
         return {"to": None, "value": fmt.MISSING, "range": ""}
     low, high = _at(series.low, index, mid), _at(series.high, index, mid)
-    span = between(write(low), write(high)) if low < high else ""
+    span = fmt.between(write(low), write(high)) if low < high else ""
     return {"to": axis.at(mid), "low": axis.at(low), "high": axis.at(high), "value": write(mid), "range": span}
 
 

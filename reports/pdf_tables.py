@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.records import METHODS
 from joulebook.reports import format as fmt
-from joulebook.reports.pdf_figures import between
 from joulebook.reports.view import METHOD_COLUMNS, Column, View
 
 LINE_CHARS = 116  # characters of a table's type that fit across the page
@@ -183,7 +182,7 @@ def _in_column(value: Estimate, scale: Scale) -> tuple[str, str]:
     """The middle and the range in the unit of the column, which stands in the header."""
     if value.low is None or value.low == value.high:
         return scale.text(value.mid), ""
-    return scale.text(value.mid), between(scale.text(value.low), scale.text(value.high))
+    return scale.text(value.mid), fmt.between(scale.text(value.low), scale.text(value.high))
 
 
 def _text(kind: str, value: Any, scale: Scale | None) -> str:

@@ -204,7 +204,7 @@ def _span(value: Any, name: str, size: float) -> str:
         return ""
     if name in ("", "USD"):
         return fmt.span_of(value)
-    return f"{fmt.number(value.low / size)}–{fmt.number(value.high / size)}"
+    return fmt.between(fmt.number(value.low / size), fmt.number(value.high / size))
 
 
 def _said(value: Any, span: str, methods: Sequence[str]) -> str:

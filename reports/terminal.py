@@ -16,7 +16,7 @@ from rich.text import Text
 from joulebook.accounting.estimates import Estimate
 from joulebook.reports.format import (
     MISSING,
-    amount,
+    between,
     count,
     duration,
     mid_of,
@@ -35,7 +35,7 @@ LESS_NEEDED = (
     "cache_read_tokens", "reasoning_tokens", "wasted_attempts", "at_s", "response_id",
 )  # fmt: skip
 PADDING, LEAST_NAME = 3, 8  # characters between two columns, and of a column of names
-MOST_ROWS = {"power": 0, "spans": 25, "about": 50}
+MOST_ROWS = {"power": 0, "projection_carbon": 0, "spans": 25, "about": 50, "behind": 25}
 _STYLES = {"failed": "red", "lost": "red", "running": "yellow", "fail": "red", "warn": "yellow", "impossible": "red"}
 
 
@@ -123,7 +123,7 @@ def _written(
 ) -> tuple[str, list[Text]]:
     """The header of a column, and its cells."""
     scale = _scale(column, [row.get(column.key) for row in rows])
-    unit = f", {scale[0]}" if scale and scale[0] else ""
+    unit = f", {scale[0]}" if scale and scale[0] not in ("", "1") else ""
     sums = [_cell(column, row[column.key], scale) if column.key in row else Text() for row in totals]
     return column.label + unit, [*sums, *(_cell(column, row.get(column.key), scale) for row in rows)]
 
@@ -187,7 +187,7 @@ def _estimate(value: Estimate, scale: tuple[str, float] | None) -> Text:
     if value.mid is None or value.low is None or value.high is None:
         return Text(f"{MISSING}  {value.reason or ''}" if scale is None else MISSING, "dim")
     if scale is None:
-        return Text(amount(value.mid, value.unit)) + Text(f"  {span_of(value)}", "dim")
+        return Text(mid_of(value)) + Text(f"  {span_of(value)}", "dim")
     size = scale[1]
-    spread = "" if value.low == value.high else f"  {number(value.low / size)}–{number(value.high / size)}"
+    spread = "" if value.low == value.high else f"  {between(number(value.low / size), number(value.high / size))}"
     return Text(number(value.mid / size)) + Text(spread, "dim")

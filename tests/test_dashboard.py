@@ -390,9 +390,10 @@ def test_the_page_of_calls_says_what_has_no_price(agent):
 
         from joulebook.accounting.home import home_dir
         from joulebook.accounting.ledger import open_ledger
-        from joulebook.reports import dashboard
+        from joulebook.reports.screens import cost
+        from joulebook.reports.screens import page as page_of
 
-        dashboard.api_page(open_ledger(home_dir()), dashboard.asked("all", None, datetime.now(UTC)))
+        cost.api_page(open_ledger(home_dir()), page_of.asked("all", None, datetime.now(UTC)))
 
     at = AppTest.from_function(page, default_timeout=60).run()
     assert not at.exception

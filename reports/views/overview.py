@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from joulebook.accounting.assess import Assessor
-from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.ledger import Ledger
-from joulebook.accounting.records import METHODS, weakest
+from joulebook.accounting.records import METHODS
 from joulebook.reports.format import amount, day, mid_of, number, scale_for
 from joulebook.reports.view import Figure, Series, View
 from joulebook.reports.views.api_sums import in_period
@@ -32,6 +31,7 @@ from joulebook.reports.views.common import (
     plural,
     project_filter,
     standing_notes,
+    sum_of,
 )
 from joulebook.reports.views.summary import as_day, nothing_found, summary, totals
 
@@ -135,18 +135,13 @@ def by_day(ledger: Ledger, period: Period, project: str | None = None) -> View:
     return replace(view, title="Carbon per day", sentence="", figure=figure, notes=(), factors=(), width="two-thirds")
 
 
-def _sum(cells: Sequence[Estimate]) -> Estimate:
-    low, mid, high = (sum(getattr(cell, end) or 0.0 for cell in cells) for end in ("low", "mid", "high"))
-    return Estimate(low, mid, high, cells[0].unit, weakest([cell.method for cell in cells]))
-
-
 def by_project(ledger: Ledger, period: Period, project: str | None = None) -> View:
     """Who caused it, largest first; beyond eight the rest stand together."""
     view = summary(ledger, period, "project", project)
     rows = view.rows[:MOST_BARS]
     rest = view.rows[MOST_BARS:]
     names = [row["project"] for row in rows] + ([plural(len(rest), "other")] if rest else [])
-    cells = [row["carbon_g"] for row in rows] + ([_sum([row["carbon_g"] for row in rest])] if rest else [])
+    cells = [row["carbon_g"] for row in rows] + ([sum_of([row["carbon_g"] for row in rest])] if rest else [])
     ends = [tuple(getattr(cell, end) for cell in cells) for end in ("mid", "low", "high")]
     series = Series("Carbon", tuple(names), *ends)
     scale = scale_for("g", max((cell.mid or 0 for cell in cells), default=None))

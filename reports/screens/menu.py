@@ -1,0 +1,40 @@
+"""Which pages there are, in their groups and their order. A path stands in links that people keep: never change one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from joulebook.reports.screens import cost, insight, trust
+from joulebook.reports.screens.page import Body
+
+
+@dataclass(frozen=True)
+class Screen:
+    """One page: its title, its path in the address, a name of Streamlit's own icons, and what draws it."""
+
+    title: str
+    path: str
+    symbol: str
+    body: Body
+
+    @property
+    def icon(self) -> str:
+        return f":material/{self.symbol}:"
+
+
+GROUPS: dict[str, tuple[Screen, ...]] = {
+    "Cost": (
+        Screen("Overview", "overview", "bar_chart", cost.overview_page),
+        Screen("Runs", "runs", "table_rows", cost.runs_page),
+        Screen("API usage", "api", "api", cost.api_page),
+    ),
+    "Insight": (
+        Screen("Explore", "explore", "query_stats", insight.explore_page),
+        Screen("Compare", "compare", "compare_arrows", insight.compare_page),
+    ),
+    "Trust": (
+        Screen("Reconcile", "reconcile", "balance", trust.reconcile_page),
+        Screen("Method", "method", "functions", trust.method_page),
+        Screen("Sources", "sources", "library_books", trust.sources_page),
+    ),
+}

@@ -1,0 +1,174 @@
+"""What all pages share: what the reader asked for, a View drawn with what surrounds it, choices kept in the address.
+
+Asked    period and project, the same on each page
+show     a View with its files' names, with rows that open a run or a call, and how to begin where it is empty
+choose   a choice of one page alone: a select box whose value stands in the address
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from html import escape
+from typing import Any
+
+import streamlit as st
+
+from joulebook.reports import format as fmt
+from joulebook.reports.draw import Picks, Shown, draw, is_empty, say
+from joulebook.reports.view import View
+
+# What the reader may choose, as it stands in the address: never rename these, links hold them.
+PERIOD_DAYS: dict[str, int | None] = {"7d": 7, "30d": 30, "90d": 90, "year": 365, "all": None}
+DEFAULT_PERIOD = "30d"
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+COVERS = ("run", "call")  # what may stand in the address and cover the page
+BAR = ("at", "of")  # the bar of a figure that was chosen: its day and its name
+FIRST_RUN = """from joulebook import track
+
+with track("finetune", project="search"):
+    ...  # your work"""
+FIRST_CALL = """import joulebook
+import openai
+
+client = openai.OpenAI(http_client=joulebook.http_client())"""
+# What an empty page of each View says of how to begin: a title, the code and its language.
+BEGIN_A_RUN = ("To record a run", FIRST_RUN, "python")
+BEGINNINGS = {
+    "api": ("To record calls", FIRST_CALL, "python"),
+    "reconcile": ("To import a provider's export", "joulebook import openai usage.csv", "sh"),
+}
+WITHOUT_RECORDS = ("sources", "method")  # Views that do not speak of what was recorded
+Body = Callable[[Any, "Asked"], None]
+Controls = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the reader chose; `start` and `end` in UTC, half-open."""
+
+    slug: str
+    start: datetime
+    end: datetime
+    project: str | None
+
+    @property
+    def label(self) -> str:
+        if PERIOD_DAYS[self.slug] is None:
+            return "All time"
+        return f"{fmt.day(self.start)} – {fmt.day(self.end - timedelta(days=1))}"
+
+    @property
+    def narrowed(self) -> bool:
+        return self.project is not None or PERIOD_DAYS[self.slug] is not None
+
+
+def asked(slug: str, project: str | None, now: datetime) -> Asked:
+    """The chosen period in whole UTC days; today is its last day."""
+    end = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    days = PERIOD_DAYS[slug]
+    return Asked(slug, BEGINNING if days is None else end - timedelta(days=days), end, project)
+
+
+def uncover(*names: str) -> None:
+    """Leave what covers the page, all of it or what is named; a filter does so too, because it asks about many."""
+    for name in names or COVERS:
+        st.query_params.pop(name, None)
+
+
+def show(view: View, what: Asked, ledger: Any, picks: Picks | None = None, controls: Controls | None = None) -> None:
+    """A page's View, its rows open; `picks`: what a chosen bar of a figure does, `controls`: choices of the page."""
+    about = (("period", what.label), ("project", what.project or "all"), *about_ledger(ledger))
+    name = "-".join(text for text in (view.key, what.slug, what.project) if text)
+    opens = {"run_id": open_run, "call_id": open_call}
+    draw(view, Shown(name, about, opens, controls=controls, picks=picks or {}))
+    if is_empty(view) and view.key not in WITHOUT_RECORDS:
+        _how_to_begin(what, BEGINNINGS.get(view.key, BEGIN_A_RUN))
+
+
+def about_ledger(ledger: Any) -> tuple[tuple[str, str], ...]:
+    from joulebook.reports.views import freshness
+
+    return (("ledger", freshness(ledger)), ("written", f"{fmt.moment(datetime.now(UTC))} UTC"))
+
+
+def period_of(what: Asked) -> Any:
+    from joulebook.reports.views import Period
+
+    return Period(what.start, what.end, what.label)
+
+
+def open_run(run_id: str) -> None:
+    st.query_params["run"] = run_id
+    st.rerun()
+
+
+def open_call(call_id: str) -> None:
+    st.query_params["call"] = call_id
+    st.rerun()
+
+
+def sorry(title: str, text: str) -> None:
+    say(f'<h1>{escape(title)}</h1><p class="sentence">{escape(text)}</p>')
+
+
+def everything() -> None:
+    st.session_state["period"] = "all"
+    st.session_state["project"] = None
+
+
+def _how_to_begin(what: Asked, begin: tuple[str, str, str]) -> None:
+    if what.narrowed:
+        st.button("Show everything", on_click=everything, icon=":material/filter_alt_off:")
+    told, code, language = begin
+    say(f'<p class="soft">{told}:</p>')
+    st.code(code, language=language)
+
+
+# Choices of one page.
+
+
+def chosen(name: str, options: Mapping[str, str], default: str | None = None) -> str:
+    """Which of some short words the address has under a name; one that is no option counts as the default."""
+    first = default if default in options else next(iter(options))
+    asked_for = st.query_params.get(name, first)
+    return asked_for if asked_for in options else first
+
+
+def choose(label: str, name: str, options: Mapping[str, str], default: str | None = None) -> None:
+    """A box to choose one of some words by their labels; the address holds the word, the default is left out of it.
+
+    What the address holds is what is chosen, so that Back and a link work.
+    """
+    first = default if default in options else next(iter(options))
+    st.session_state[name] = chosen(name, options, default)
+    st.selectbox(
+        label,
+        list(options),
+        format_func=lambda word: options.get(word, word),
+        key=name,
+        on_change=_keep,
+        args=(name, first),
+    )
+
+
+def write_words(label: str, name: str, placeholder: str) -> None:
+    """A box for words, which the address holds as well."""
+    st.session_state[name] = st.query_params.get(name, "")
+    st.text_input(label, key=name, placeholder=placeholder, on_change=_keep, args=(name, ""))
+
+
+def _keep(name: str, default: str) -> None:
+    """Bring what was chosen into the address; the bar that was chosen before may not be there any more."""
+    drop(*BAR)
+    if st.session_state[name] == default:
+        drop(name)
+    else:
+        st.query_params[name] = st.session_state[name]
+
+
+def drop(*names: str) -> None:
+    """Take choices out of the address."""
+    for name in names:
+        st.query_params.pop(name, None)
