@@ -176,7 +176,7 @@ _DEVICES_SQL = f"""
     select r.run_id::varchar as run_id, r.started_at_utc, r.seen_until_utc, n.node_id || ' ' || n.device as device,
            any_value(n.model) as model, max(n.reserved) as reserved, any_value(n.reserved_as) as reserved_as
     from runs r join seen n on n.run_id = r.run_id
-    where split_part(n.device, ':', 1) = 'gpu' and n.counted
+    where starts_with(n.device || ':', 'gpu:') and n.counted  -- DuckDB 2.0 fails on a split_part where there is no row
     group by r.run_id, r.started_at_utc, r.seen_until_utc, n.node_id, n.device
     order by r.started_at_utc, r.run_id, n.device
 """

@@ -8,6 +8,7 @@ spans         no span begins twice, none ends unbegun
 nodes         no run has more of a device than the device used, nor have all of them together
 calls         what a call used is the sum of its parts, and each call says what it cost or why nobody knows
 factors       every impact names its factors
+claims        no line of the claims journal was changed after it was written
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from joulebook.accounting.assess import CATEGORIES, ENDS, Assessor, estimate_of
+from joulebook.accounting.errors import LedgerError
 from joulebook.accounting.factors import factor_set
 from joulebook.accounting.home import journal_dir
 from joulebook.accounting.ledger.database import Ledger
 from joulebook.accounting.ledger.nodes import proof
+from joulebook.accounting.returns.record import versions
 from joulebook.accounting.site import load_site
 
 RELATIVE = 1e-9
@@ -253,6 +256,14 @@ def _shown(bad: list[str]) -> tuple[str, ...]:
     return tuple(bad[:MOST_SHOWN]) + ((f"… and {more} more",) if more > 0 else ())
 
 
+def _claims(ledger: Ledger) -> Check:
+    says = "no line of the claims journal was changed after it was written"
+    try:
+        return Check("claims", says, len(versions(ledger.home)))
+    except LedgerError as error:
+        return Check("claims", says, 1, (str(error),))
+
+
 _CHECKS: tuple[Callable[[Ledger], Check], ...] = (
-    _spans, _watermarks, _rollups, _children, _totals, _nodes, _calls, _factors,
+    _spans, _watermarks, _rollups, _children, _totals, _nodes, _calls, _factors, _claims,
 )  # fmt: skip

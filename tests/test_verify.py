@@ -14,7 +14,7 @@ from handmade import HandmadeJournal
 from joulebook.accounting.ledger import ingest, open_ledger
 from joulebook.accounting.verify import MOST_SHOWN, Check, verify
 
-NAMES = ["spans", "watermarks", "rollups", "children", "totals", "nodes", "calls", "factors"]
+NAMES = ["spans", "watermarks", "rollups", "children", "totals", "nodes", "calls", "factors", "claims"]
 
 
 @dataclass(frozen=True)

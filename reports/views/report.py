@@ -1,14 +1,16 @@
-"""What a report on a period holds: the overview, calls of model APIs, and every run."""
+"""What a report on a period holds: the overview, calls of model APIs, every run; apart: avoided emissions."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from joulebook.accounting.ledger import Ledger
+from joulebook.accounting.returns.record import versions
 from joulebook.reports.view import View
 from joulebook.reports.views.api_usage import api_page
 from joulebook.reports.views.common import Period
 from joulebook.reports.views.overview import overview
+from joulebook.reports.views.return_on_environment import annex
 from joulebook.reports.views.runs import runs
 from joulebook.reports.views.summary import summary
 
@@ -31,6 +33,7 @@ def report(ledger: Ledger, period: Period, project: str | None = None) -> View:
         *(replace(table, sentence="", notes=(), factors=()) for table in tables),
         *calls,
         replace(listed, notes=(), factors=()),
+        *((annex(ledger, period, project),) if versions(ledger.home) else ()),
     )
     return replace(whole, parts=parts)
 
