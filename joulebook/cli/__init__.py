@@ -4,6 +4,8 @@
     options     what several commands share;  api_arguments   what can be typed of calls of model APIs
     commands    one function a command: arguments in, exit code out
     prices, footprint, calls, imports, exports, receive, serve    the same for what has to do with calls of model APIs
+    runtime     one request alone, fits, profiles, recorded calls beside the yardstick, the frontier
+    calibrate   probes of a model, and the profile that they give
     check       budgets and regressions, for people and pipelines
     returns     Return on Environment, and claims
     restate     what was used under the factors of now or of then, and what changes between them
@@ -39,9 +41,14 @@ EXIT_CODES: tuple[tuple[type[JoulebookError], int], ...] = (
 ROOMS = {
     "check": "check",
     "assess": "restate", "restate": "restate",
+    "factors": "impacts", "impact": "impacts", "sci": "impacts", "embodied": "impacts", "scopes": "impacts",
     "price": "prices", "reprice": "prices", "calls": "calls", "import": "imports", "export": "exports",
-    "footprint": "footprint", "reconcile": "exports", "receive": "receive", "serve-meter": "serve",
+    "calibrate": "calibrate", "footprint": "footprint", "reconcile": "exports", "receive": "receive",
+    "serve-meter": "serve",
     "roe": "returns", "claim": "returns",
+    "project": "projection", "portfolio": "projection",
+    "idealized": "runtime", "fit": "runtime", "denoise": "runtime", "profiles": "runtime", "normalised": "runtime",
+    "frontier": "runtime",
 }  # fmt: skip
 
 

@@ -7,7 +7,14 @@ from functools import partial
 from typing import Any, NoReturn
 
 from joulebook import __version__
-from joulebook.cli import api_arguments, returns_arguments
+from joulebook.cli import (
+    api_arguments,
+    impact_arguments,
+    probe_arguments,
+    projection_arguments,
+    returns_arguments,
+    runtime_arguments,
+)
 from joulebook.cli.options import Add, pair, period, reading, seconds, share, when
 
 DECLARED = {
@@ -17,6 +24,8 @@ DECLARED = {
     "carbon-intensity": "carbon intensity, gCO2e per kWh",
     "cpu-power": "W at the plug per busy logical CPU",
     "it-overhead": "IT energy per device energy",
+    "carbon-price": "internal price of carbon, USD per t",
+    "hardware-lifetime": "years that hardware is in use",
 }
 GROUPS = ("project", "day", "name", "host")
 WRAPPERS = {"run", "serve-meter"}  # they start a command, which stands after `--`
@@ -73,7 +82,6 @@ def parser() -> argparse.ArgumentParser:
         _runs,
         _show,
         _summary,
-        _factors,
         _assess,
         _restate,
         _check,
@@ -81,8 +89,12 @@ def parser() -> argparse.ArgumentParser:
         _rebuild,
         _dashboard,
         _report,
+        *impact_arguments.ALL,
         *api_arguments.ALL,
+        *probe_arguments.ALL,
         *returns_arguments.ALL,
+        *projection_arguments.ALL,
+        *runtime_arguments.ALL,
     ):
         add(partial(_command, commands))
     return top
@@ -125,10 +137,11 @@ def _init(add: Add) -> None:
         "init", "say where this machine stands (region, PUE, WUE, tariff)", "joulebook init --region FR --provider aws"
     )
     parser.add_argument(
-        "--region", default="WORLD", help="country or sub-region of the grid, e.g. FR, US-CA (default: WORLD)"
+        "--region", default="WORLD", help="country or state of the grid, or a cloud's region: FR, US-CA, aws:eu-west-3 (default: WORLD)"
     )
     parser.add_argument("--provider", help="whose data centre: aws, gcp, azure, …; leave out for your own room")
     parser.add_argument("--cpu-class", help="power curve of the processors, see `joulebook factors --kind cpu_power`")
+    parser.add_argument("--hardware", help='what the machine is made of, e.g. "8 H100, 1 server-8-gpu, 2048 dram"')
     for name, what in DECLARED.items():
         parser.add_argument(f"--{name}", type=_values, metavar="X", help=f"{what}: a number or LOW,MID,HIGH")
     parser.add_argument("--force", action="store_true", help="replace the site that is there")
@@ -187,16 +200,6 @@ def _summary(add: Add) -> None:
     parser.add_argument("--by", choices=GROUPS, default="project", help="one row for each (default: project)")
     period(parser)
     reading(parser)
-
-
-def _factors(add: Add) -> None:
-    parser = add(
-        "factors",
-        "list the factors in force here, or all of a kind",
-        "joulebook factors --kind carbon_intensity --region FR",
-    )
-    parser.add_argument("--kind", help="all rows of this kind, e.g. carbon_intensity, pue, wue, electricity_price")
-    parser.add_argument("--region", help="all rows of this region or provider")
 
 
 def _check(add: Add) -> None:

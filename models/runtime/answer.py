@@ -32,6 +32,7 @@ MODES = ("default", "helm")
 MOST_TOKENS = 10**9  # far above any request
 LEAST_SHARE_OF_TDP = 0.43
 CLOSED = "its architecture is closed, so that nobody but its provider can run it; its API can be denoised"
+NOT_DENOISED = unknown("s", "no API of this model was denoised")
 WH_PER_J = 1 / 3600.0
 SIGMAS = 1.645  # of a 90 % interval
 
@@ -176,7 +177,7 @@ def _chosen(request: Request, profiles: Sequence[Profile]) -> Profile:
 
 def _denoised_s(profile: Profile | None, request: Request, mode: str) -> Estimate:
     if profile is None:
-        return unknown("s", "no API of this model was denoised")
+        return NOT_DENOISED
     return runtime_estimate(profile, request.prompt_tokens, request.output_tokens, mode)
 
 

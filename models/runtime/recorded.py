@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from joulebook.accounting.ledger import Ledger
-from joulebook.models.runtime.samples import Samples, why_left_out
+from joulebook.models.runtime.profile import Text
+from joulebook.models.runtime.samples import Samples, chars_per_token, why_left_out
 
 
 def recorded(ledger: Ledger, since: datetime, until: datetime, project: str | None = None) -> dict[str, Samples]:
@@ -38,7 +39,14 @@ def _samples(rows: Sequence[Mapping[str, Any]]) -> Samples:
     kept = [row for row, why in zip(rows, whys, strict=True) if why is None]
     columns: dict[str, Any] = {name: np.array([row[name] for row in kept], dtype=float) for name in _COLUMNS}
     left_out = Counter(why for why in whys if why)
-    return Samples(**columns, energy_j=np.full(len(kept), np.nan), left_out=left_out)
+    return Samples(**columns, energy_j=np.full(len(kept), np.nan), left_out=left_out, text=_text(kept))
+
+
+def _text(rows: Sequence[Mapping[str, Any]]) -> Text | None:
+    """How many characters the tokens of some calls stand for, where the length of their texts was noted."""
+    sizes = [chars_per_token([row[chars] for row in rows], [row[tokens] for row in rows])
+             for chars, tokens in (("sent_chars", "prompt_tokens"), ("received_chars", "output_tokens"))]  # fmt: skip
+    return Text(*sizes) if any(sizes) else None
 
 
 def _why(row: Mapping[str, Any]) -> str | None:
@@ -57,7 +65,8 @@ _SQL = """
            c.input_tokens as prompt_tokens, coalesce(c.output_tokens, 0) as output_tokens, c.duration_s as runtime_s,
            case when coalesce(c.reasoning_tokens, 0) = 0 then c.first_token_s end as first_token_s,
            c.attempt, c.status, c.outcome, c.cache_read_tokens as cached_tokens,
-           c.usage_method = 'measured' as is_reported
+           c.usage_method = 'measured' as is_reported, c.sent_chars,
+           case when coalesce(c.reasoning_tokens, 0) = 0 then c.received_chars end as received_chars
     from api_call c
     where c.counted and c.started_at_utc >= ? and c.started_at_utc < ? $project
     order by c.started_at_utc, c.call_no

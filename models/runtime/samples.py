@@ -16,7 +16,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ import numpy as np
 
 from joulebook.accounting.errors import InputError
 from joulebook.models.runtime.closed_form import Floats
+from joulebook.models.runtime.profile import Text
 
 NEEDED = ("prompt_tokens", "output_tokens", "runtime_s")
 NUMBERS = (*NEEDED, "first_token_s", "energy_j")
@@ -46,6 +47,9 @@ class Samples:
     energy_j: Floats
     left_out: Mapping[str, int] = field(default_factory=dict[str, int])
     energy_method: str = "declared"
+    text: Text | None = None  # how many characters its tokens stand for
+    model: str = ""  # where the file says
+    batch: int = 1
 
     def __len__(self) -> int:
         return len(self.runtime_s)
@@ -107,7 +111,9 @@ def _samples(path: Path, rows: Sequence[Mapping[str, str]]) -> Samples:
         raise InputError(f"{path} has no request that counts: {told_of(left_out)}")
     methods = {row.get("energy_method", "") for row in rows} - {""}
     columns = dict(zip(NUMBERS, np.array(kept).T, strict=True))
-    return Samples(**columns, left_out=left_out, energy_method=methods.pop() if len(methods) == 1 else "declared")
+    method = methods.pop() if len(methods) == 1 else "declared"
+    return Samples(**columns, left_out=left_out, energy_method=method, model=rows[0].get("model", ""),
+                   batch=int(float(rows[0].get("batch") or 1)))  # fmt: skip
 
 
 def why_left_out(row: Mapping[str, Any]) -> str | None:
@@ -170,7 +176,10 @@ def cells(samples: Samples) -> Cells:
 def pick(samples: Samples, which: Iterable[Any]) -> Samples:
     """Some of the requests."""
     at = np.asarray(which)
-    return Samples(
-        samples.prompt_tokens[at], samples.output_tokens[at], samples.runtime_s[at], samples.first_token_s[at],
-        samples.energy_j[at], samples.left_out, samples.energy_method,
-    )  # fmt: skip
+    return replace(samples, **{name: getattr(samples, name)[at] for name in NUMBERS})
+
+
+def chars_per_token(chars: Iterable[float | None], tokens: Iterable[float]) -> float | None:
+    """How many characters a token stands for, over all requests that have both."""
+    pairs = [(c, t) for c, t in zip(chars, tokens, strict=True) if c and t]
+    return sum(c for c, _ in pairs) / sum(t for _, t in pairs) if pairs else None

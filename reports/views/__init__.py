@@ -17,6 +17,8 @@
     return_on_environment, annex   what was caused and what was avoided by evidence; the same for a report
     claims, claim                  what is claimed to be avoided, its class and what it lacks
     portfolio, projection, projected   who asks how often for what, and where it goes by 2030 and 2035
+    idealized, profile, profiles, denoised   one request alone; what measurements told of a model or its API
+    normalised, frontier           recorded calls beside what they would have taken; quality against what it takes
     factors, method, sources       what the numbers rest on: factors in force, formulas and gaps, every table of facts
 
 A drawer needs no more than the View.
@@ -40,12 +42,17 @@ from joulebook.reports.views.compare import (
     compare_runs,
     newest_runs,
 )
+from joulebook.reports.views.embodied import embodied
 from joulebook.reports.views.explore import explore
 from joulebook.reports.views.explore_cut import Cut
-from joulebook.reports.views.factors import factors
+from joulebook.reports.views.factors import cloud_regions, factors, hardware, series
 from joulebook.reports.views.footprint import footprint
+from joulebook.reports.views.frontier import frontier
+from joulebook.reports.views.idealized import denoised, idealized, profile, profiles
+from joulebook.reports.views.impact import impact
 from joulebook.reports.views.latency import latency
 from joulebook.reports.views.method import method
+from joulebook.reports.views.normalised import normalised
 from joulebook.reports.views.overview import by_day, by_project, overview
 from joulebook.reports.views.portfolio import portfolio
 from joulebook.reports.views.prices import price, reprice
@@ -57,6 +64,8 @@ from joulebook.reports.views.restatement import restatement
 from joulebook.reports.views.return_on_environment import annex, return_on_environment
 from joulebook.reports.views.run import find_run, run
 from joulebook.reports.views.runs import runs
+from joulebook.reports.views.sci import sci
+from joulebook.reports.views.scopes import scopes
 from joulebook.reports.views.sources import sources, table_names
 from joulebook.reports.views.summary import summary
 
@@ -79,23 +88,33 @@ __all__ = [
     "checked_budgets",
     "claim",
     "claims",
+    "cloud_regions",
     "compare_models",
     "compare_periods",
     "compare_runs",
+    "denoised",
+    "embodied",
     "explore",
     "factors",
     "find_call",
     "find_run",
     "footprint",
     "freshness",
+    "frontier",
+    "hardware",
+    "idealized",
+    "impact",
     "kept_bases",
     "latency",
     "method",
     "newest_runs",
+    "normalised",
     "overview",
     "period_of",
     "portfolio",
     "price",
+    "profile",
+    "profiles",
     "projected",
     "projection",
     "projects",
@@ -108,6 +127,9 @@ __all__ = [
     "return_on_environment",
     "run",
     "runs",
+    "sci",
+    "scopes",
+    "series",
     "sources",
     "summary",
     "table_names",

@@ -1,0 +1,64 @@
+"""The same answer for a pair of model and hardware that nobody measured: by the roofline, in the form of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from joulebook.accounting.estimates import Estimate, between, unknown
+from joulebook.models.roofline.cards import ModelCard
+from joulebook.models.roofline.estimate import Bounds, Load, Prediction, Setup, estimate, setup_of
+from joulebook.models.runtime.answer import NOT_DENOISED, WH_PER_J, Idealized, Request
+from joulebook.models.runtime.closed_form import Floats
+
+USUAL_HARDWARE = "H100"
+
+
+def by_roofline(request: Request, card: ModelCard, denoised_s: Estimate = NOT_DENOISED) -> Idealized:
+    """One request by the roofline. Raises InputError where the model does not fit the hardware."""
+    setup = setup_of(card, request.hardware or USUAL_HARDWARE)
+    told = estimate(setup, Load(float(request.prompt_tokens), float(request.output_tokens), float(request.batch)))
+    machine, fitted = told.machine, told.fitted
+    gpus = f"{machine.gpus} × {machine.hardware.name}"
+    return Idealized(
+        request, "roofline", f"roofline/{card.name}/{machine.hardware.name}/{fitted.stack}", gpus, fitted.stack,
+        _seconds(told.runtime_s), _seconds(told.time_to_first_token_s), _seconds(told.per_output_token_s),
+        _seconds(told.gpu_seconds), _or_unknown(told.energy_j, "Wh", WH_PER_J, "the power of this hardware"),
+        _or_unknown(told.cost_usd, "USD", 1.0, "the price of this hardware"), denoised_s,
+        ("hardware",) if told.extrapolated else (), _notes(told), (fitted.source,),
+    )  # fmt: skip
+
+
+def runtimes_by_roofline(card: ModelCard, hardware: str | None) -> Callable[[Floats, Floats], Floats]:
+    """The runtimes of many requests to a model at once, each alone on the GPUs that hold the longest of them."""
+    setup = setup_of(card, hardware or USUAL_HARDWARE)
+    return lambda prompt_tokens, output_tokens: _mids(setup, prompt_tokens, output_tokens)
+
+
+def _mids(setup: Setup, prompt_tokens: Floats, output_tokens: Floats) -> Floats:
+    return cast("Floats", estimate(setup, Load(prompt_tokens, output_tokens)).runtime_s.mid)
+
+
+def _seconds(bounds: Bounds) -> Estimate:
+    return between(_ends(bounds), "s", "modelled")
+
+
+def _ends(bounds: Bounds) -> tuple[float, float, float]:
+    low, mid, high = (float(cast("Any", end)) for end in (bounds.low, bounds.mid, bounds.high))
+    return low, mid, high
+
+
+def _or_unknown(bounds: Bounds | None, unit: str, factor: float, lacking: str) -> Estimate:
+    if bounds is None:
+        return unknown(unit, f"{lacking} is not known")
+    return between([end * factor for end in _ends(bounds)], unit, "modelled")
+
+
+def _notes(told: Prediction) -> tuple[str, ...]:
+    notes = ["By the roofline: nobody measured this pair; the range holds nine of ten models that were left out."]
+    if told.extrapolated:
+        notes.append(f"The constants were fitted on {told.fitted.hardware}: there are none of this hardware.")
+    if float(cast("Any", told.waves)) > 1:
+        notes.append("Not all requests of the batch fit in memory at once: the rest waits.")
+    notes.append("Energy is that of the GPUs; the host and the building come on top.")
+    return tuple(notes)
