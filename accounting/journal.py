@@ -411,14 +411,14 @@ def _header(journal_id: str, previous_id: str | None) -> dict[str, Any]:
     if previous_id is not None:
         header["previous_id"] = previous_id
     header |= {"host": os.uname().nodename, "pid": os.getpid(), "joulebook": sys.modules["joulebook"].__version__}
-    header |= {"python": ".".join(map(str, sys.version_info[:3])), "cpu_model": _cpu_model()}
+    header |= {"python": ".".join(map(str, sys.version_info[:3])), "cpu_model": cpu_model()}
     boot_id = _head("/proc/sys/kernel/random/boot_id").strip()
     header |= {"boot_id": boot_id} if boot_id else {}
     cpus = os.cpu_count()
     return header if cpus is None else header | {"cpus": cpus}
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     """The processor's name; where it has none the kind of machine. `platform` would start a process to find out."""
     for line in _head("/proc/cpuinfo").splitlines():
         if line.startswith("model name"):

@@ -33,6 +33,7 @@ FRAMEWORKS = {
     "joulebook.collectors.api.receiver": {"opentelemetry", "google"},
     "joulebook.collectors.flops": {"torch"},
     "joulebook.collectors.importers": {"pyarrow"},
+    "joulebook.collectors.probe": {"numpy", "torch", "transformers"},
     "joulebook.collectors.integrations": {"transformers", "lightning", "pytorch_lightning", "pytest", "IPython"},
 }
 # Room -> the rooms that it may import from. An arrow never points up; siblings never see each other.
