@@ -9,12 +9,12 @@ so are runs without energy: what is missing makes the high end unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
-from joulebook.accounting.assess import CATEGORIES, assessor
+from joulebook.accounting.assess import CATEGORIES, Assessor, assessor, missing_factor
 from joulebook.accounting.budgets.forecast import Ends, total
 from joulebook.accounting.budgets.periods import DAY
 from joulebook.accounting.budgets.written import Budget
@@ -36,14 +36,18 @@ class Where(NamedTuple):
 
 @dataclass
 class Burn:
-    """Amounts by day, in the unit of the measure. `first`: the first day on which the scope was used at all."""
+    """Amounts by day, in the unit of the measure. `first`: the first day on which the scope was used at all.
+
+    `lacks`: which factor nobody has, so that nothing is known.
+    """
 
     budget: Budget
-    first: date | None
+    first: date | None = None
     days: dict[date, Ends] = field(default_factory=dict[date, Ends])
     methods: dict[date, str] = field(default_factory=dict[date, str])
     missing: dict[date, int] = field(default_factory=dict[date, int])
     matches: dict[str, Match] = field(default_factory=dict[str, Match])  # factor id -> the factor and how well it fits
+    lacks: str = ""
 
     def series(self, since: date, until: date) -> list[Ends]:
         """Each day from the first use on, a day without use as 0; `until` is the first day that is left out."""
@@ -52,8 +56,8 @@ class Burn:
 
     def over(self, since: date, until: date) -> Estimate:
         """What was used from one day until before another; unknown where the scope was never used."""
-        if self.first is None:
-            return unknown(self.budget.measure.unit, f"nothing of {self.budget.whose} is on record")
+        if self.first is None or self.lacks:
+            return unknown(self.budget.measure.unit, self.lacks or f"nothing of {self.budget.whose} is on record")
         told = [method for day, method in self.methods.items() if since <= day < until] or list(self.methods.values())
         weakest = max(told, key=METHODS.index, default="measured")
         return between(total(self.series(since, until)), self.budget.measure.unit, weakest)
@@ -66,63 +70,77 @@ class Burn:
         if method:
             self.methods[day] = max(self.methods.get(day, METHODS[0]), method, key=METHODS.index)
 
+    def saw(self, day: date, missing: int) -> None:
+        """It was used on a day, and so much of that nobody knows."""
+        self.first = min(self.first or day, day)
+        self.missing[day] = self.missing.get(day, 0) + missing
 
-def burn(ledger: Ledger, budget: Budget, since: datetime, at: datetime) -> Burn:
+
+class Books(NamedTuple):
+    """A ledger, assessed by the hour, and by the minute for what is left of an hour."""
+
+    by_hour: Assessor
+    by_minute: Assessor
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.by_hour.ledger
+
+
+def books(ledger: Ledger, since: datetime, at: datetime) -> Books:
+    """What budgets whose periods begin at `since` or later need to know."""
+    return Books(*(assessor(ledger, since - HISTORY, at, grain) for grain in ("hour", "minute")))
+
+
+def burn(read: Books, budget: Budget, since: datetime, at: datetime) -> Burn:
     """What was used since `HISTORY` before a period until an instant."""
-    found = Burn(budget, _first_use(ledger, budget, at))
+    found = Burn(budget)
     if budget.measure.of_runs:
-        for begin, end, grain in _pieces(since - HISTORY, at):
-            _add_runs(ledger, found, (begin, end), grain)
-        _add_unmeasured(ledger, found, since, at)
+        hour = max(since, at.replace(minute=0, second=0, microsecond=0))
+        _add_runs(read.by_hour, found, since - HISTORY, hour)
+        if hour < at:
+            _add_runs(read.by_minute, found, hour, at)
+        _count_runs(read.ledger, found, at)
     if budget.measure.of_calls:
-        _add_calls(ledger, found, since - HISTORY, at)
+        _add_calls(read.ledger, found, at)
     return found
 
 
-def _pieces(since: datetime, at: datetime) -> Iterator[tuple[datetime, datetime, str]]:
-    """By the hour; what is left of the last hour by the minute."""
-    hour = max(since, at.replace(minute=0, second=0, microsecond=0))
-    if since < hour:
-        yield since, hour, "hour"
-    if hour < at:
-        yield hour, at, "minute"
-
-
-def _add_runs(ledger: Ledger, found: Burn, period: tuple[datetime, datetime], grain: str) -> None:
+def _add_runs(assess: Assessor, found: Burn, since: datetime, at: datetime) -> None:
     category = found.budget.measure.of_runs or ""
-    assess = assessor(ledger, *period, grain)
     of_runs = _of_runs(found.budget)
     rows = assess.rows(
         f"""select a.at_utc::date as day, max(method_rank) as method_rank, list(distinct piece) as pieces,
                    sum({category}_low) as low, sum({category}_mid) as mid, sum({category}_high) as high,
                    sum(cpu_time_s) as cpu_time_s, sum(device_energy_j_mid) as device_energy_j_mid,
-                   sum(memory_gb_s) as memory_gb_s
+                   sum(memory_gb_s) as memory_gb_s, bool_or({category}_mid is null and it_energy_j_mid > 0) as lacks
             from assessed a join work w on w.span_id = a.run_id
             where a.at_utc >= ? and a.at_utc < ? and {of_runs.condition} group by 1""",
-        (*map(_naive, period), *of_runs.params),
+        (_naive(since), _naive(at), *of_runs.params),
     )
-    timeline = assess.pieces
+    if any(row["lacks"] for row in rows):
+        found.lacks = missing_factor(category)
     for row in rows:
         if row["mid"] is None:
             continue
         found.add(row["day"], Ends(row["low"], row["mid"], row["high"]), METHODS[row["method_rank"]])
-        kinds = [kind for column, kind in _FROM_ENERGY.items() if row[column] is not None]
-        for match in (timeline[n].matches[kind] for n in row["pieces"] for kind in (*kinds, *CATEGORIES[category][1])):
-            found.matches[match.factor.factor_id] = match
+        kinds = {*CATEGORIES[category][1], *(kind for told, kind in _FROM_ENERGY.items() if row[told] is not None)}
+        for piece in row["pieces"]:
+            matches = (assess.pieces[piece].matches[kind] for kind in kinds)
+            found.matches |= {match.factor.factor_id: match for match in matches}
 
 
-def _add_unmeasured(ledger: Ledger, found: Burn, since: datetime, at: datetime) -> None:
-    """Runs that are over and of which no energy is on record."""
+def _count_runs(ledger: Ledger, found: Burn, at: datetime) -> None:
+    """When runs began, and how many of those that are over have no energy on record."""
     of_runs = _of_runs(found.budget)
     rows = ledger.rows(
-        f"""select w.started_at_utc::date as day, count(*) as missing from work w
-            where w.parent_id is null and w.state <> 'running' and w.started_at_utc >= ? and w.started_at_utc < ?
-              and w.span_id not in (select run_id from energy_source_hour where run_id is not null)
-              and {of_runs.condition} group by 1""",
-        (_naive(since), _naive(at), *of_runs.params),
+        f"""select w.started_at_utc::date as day, count(*) filter (w.state <> 'running' and w.span_id not in
+                (select run_id from energy_source_hour where run_id is not null)) as missing
+            from work w where w.parent_id is null and w.started_at_utc < ? and {of_runs.condition} group by 1""",
+        (_naive(at), *of_runs.params),
     )
     for row in rows:
-        found.missing[row["day"]] = found.missing.get(row["day"], 0) + row["missing"]
+        found.saw(row["day"], row["missing"])
 
 
 _AMOUNT = {
@@ -137,36 +155,21 @@ _EVIDENCE = {
 }
 
 
-def _add_calls(ledger: Ledger, found: Burn, since: datetime, at: datetime) -> None:
+def _add_calls(ledger: Ledger, found: Burn, at: datetime) -> None:
     what = found.budget.measure.of_calls or ""
     of_calls = _of_calls(found.budget)
     rows = ledger.rows(
         f"""select day, method, sum(amount) as amount, count(*) filter (amount is null and is_billed) as missing
             from (select c.started_at_utc::date as day, {_AMOUNT[what]} as amount, c.basis <> 'not billed' as is_billed,
                          case when amount is not null then {_EVIDENCE[what]} end as method
-                  from {_CALLS} where c.started_at_utc >= ? and c.started_at_utc < ? and {of_calls.condition})
+                  from {_CALLS} where c.started_at_utc < ? and {of_calls.condition})
             group by day, method""",
-        (_naive(since), _naive(at), *of_calls.params),
+        (_naive(at), *of_calls.params),
     )
     for row in rows:
         if row["amount"] is not None:
             found.add(row["day"], Ends(row["amount"], row["amount"], row["amount"]), row["method"])
-        if row["missing"]:
-            found.missing[row["day"]] = found.missing.get(row["day"], 0) + row["missing"]
-
-
-def _first_use(ledger: Ledger, budget: Budget, at: datetime) -> date | None:
-    """The first day on which the scope was used, whatever is known of it."""
-    begun: list[datetime] = []
-    if budget.measure.of_runs:
-        of_runs = _of_runs(budget)
-        sql = "select min(w.started_at_utc) as at from work w where w.parent_id is null and w.started_at_utc < ? and "
-        begun += [row["at"] for row in ledger.rows(sql + of_runs.condition, (_naive(at), *of_runs.params))]
-    if budget.measure.of_calls:
-        of_calls = _of_calls(budget)
-        sql = f"select min(c.started_at_utc) as at from {_CALLS} where c.started_at_utc < ? and "
-        begun += [row["at"] for row in ledger.rows(sql + of_calls.condition, (_naive(at), *of_calls.params))]
-    return min((when.date() for when in begun if when), default=None)
+        found.saw(row["day"], row["missing"])
 
 
 # A call is of the machine that made it; what it does not say of itself is said by the span and the run around it.

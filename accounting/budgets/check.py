@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from joulebook.accounting.budgets import forecast
 from joulebook.accounting.budgets.anomaly import Usual, usual_day
-from joulebook.accounting.budgets.burn import Burn, burn, missing_in_words
+from joulebook.accounting.budgets.burn import Books, Burn, books, burn, missing_in_words
 from joulebook.accounting.budgets.forecast import Ends, total
 from joulebook.accounting.budgets.periods import DAY
 from joulebook.accounting.budgets.written import Budget, Rule
@@ -97,13 +97,14 @@ class Checked:
 
 def check(ledger: Ledger, budgets: Sequence[Budget], at: datetime) -> list[Checked]:
     """Every budget at an instant; what came after it does not count."""
-    return [_check(ledger, budget, at) for budget in budgets]
+    read = books(ledger, min(min(budget.window(at)[0], at) for budget in budgets), at)
+    return [_check(read, budget, at) for budget in budgets]
 
 
-def _check(ledger: Ledger, budget: Budget, at: datetime) -> Checked:
+def _check(read: Books, budget: Budget, at: datetime) -> Checked:
     start, end = budget.window(at)
     until = min(at, end)
-    found = burn(ledger, budget, min(start, until), until)
+    found = burn(read, budget, min(start, until), until)
     burnt = found.over(start.date(), _day_after(until)) if start <= at else unknown(budget.measure.unit, NOT_BEGUN)
     missing = missing_in_words(budget, found.missing_over(start.date(), _day_after(until)))
     checked = Checked(budget, at, start, end, burnt, burnt, (), missing, found)

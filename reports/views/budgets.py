@@ -9,6 +9,7 @@ The page has a table of budgets, one of their rules, a figure for each budget, a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -216,7 +217,8 @@ def _ranged(estimate: Estimate) -> str:
 
 
 def _rules(checked: Sequence[Checked]) -> View:
-    rows = tuple({**rule_row(one, verdict), "budget": one.budget.name, "period": period_said(one)}
+    rows = tuple({**rule_row(one, verdict), "value": replace(verdict.value, reason=None),  # the remark has it
+                  "budget": one.budget.name, "period": period_said(one)}
                  for one in checked for verdict in one.verdicts)  # fmt: skip
     return View("rules", "Rules", columns=RULE_COLUMNS, rows=rows)
 
