@@ -26,6 +26,7 @@ class Period:
     start: datetime
     end: datetime
     label: str
+    is_open: bool = False  # it ends now, and nothing lies behind
 
 
 def period_of(since: datetime | None = None, until: datetime | None = None) -> Period:
@@ -33,7 +34,7 @@ def period_of(since: datetime | None = None, until: datetime | None = None) -> P
     start, end = since or ALL_TIME, until or datetime.now(UTC)
     last = day(end - timedelta(microseconds=1))
     label = f"all time to {last}" if since is None else day(start) if day(start) == last else f"{day(start)} – {last}"
-    return Period(start, end, label)
+    return Period(start, end, label, is_open=until is None)
 
 
 def calendar(days: Sequence[datetime], period: Period) -> list[datetime]:
@@ -62,7 +63,7 @@ def aware(when: datetime | None) -> datetime | None:
 def assess_period(ledger: Ledger, period: Period) -> Assessor:
     """An assessor over a period: by the minute where it begins or ends within an hour (what ends now is open)."""
     now = datetime.now(UTC)
-    cuts = [period.start] if period.end >= now else [period.start, period.end]
+    cuts = [period.start] if period.is_open or period.end >= now else [period.start, period.end]
     whole = all(cut == cut.replace(minute=0, second=0, microsecond=0) for cut in cuts)
     return assessor(ledger, period.start, max(period.end, now), "hour" if whole else "minute")
 
