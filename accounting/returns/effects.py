@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from joulebook.accounting.assess import Assessor, InForce, assessor, timeline
+from joulebook.accounting.assess import Assessor, InForce, timeline
 from joulebook.accounting.in_force import midnight
 from joulebook.accounting.records import weakest
 from joulebook.accounting.returns.benefit import attributed_benefit
@@ -77,7 +77,7 @@ def plan(assess: Assessor, scope: Scope, version: Version, use_case: UseCase) ->
     found = Plan(version, stretches, max(0, (end - start).days))
     if claim.pair is None:
         return found
-    whole = assessor(assess.ledger, datetime(1970, 1, 1, tzinfo=UTC), datetime.now(UTC))
+    whole = replace(assess, start=date(1970, 1, 1), end=max(assess.end, datetime.now(UTC).date() + _DAY))
     sides = (group(whole, runs, claim.pair.per, claim.use_case) for runs in (claim.pair.reference, claim.pair.solution))
     reference, solution = sides
     return replace(found, reference=reference, solution=solution)
