@@ -174,6 +174,13 @@ def test_what_is_wrong_with_a_file_is_named(toml: str, says: str) -> None:
         parse(toml)
 
 
+def test_the_file_in_the_readme() -> None:
+    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    whole = parse("[[budget]]" + readme.split("```toml\n[[budget]]")[1].split("```")[0])
+    assert [(one.name, one.limit) for one in whole.budgets] == [("search", 20_000), ("one provider", 500)]
+    assert [rule.label for rule in whole.budgets[0].rules] == ["limit", "burnt 0.8", "forecast 1", "anomaly 5×"]
+
+
 def test_the_limit_may_warn_only_and_stands_once() -> None:
     (rule,) = parse(budget("carbon_kg = 1", "alerts = [{threshold = 1.0, fails = false}]")).budgets[0].rules
     assert (rule.kind, rule.value, rule.fails) == ("threshold", 1.0, False)
@@ -333,17 +340,22 @@ def test_what_is_burnt_is_what_the_other_pages_say(book: Book) -> None:
 
 
 def test_scopes_of_runs(book: Book) -> None:
+    """A pattern is data: no SQL, and no `like` of its own."""
     other = Book(book.path.parent.parent, host="other")
     book.run(0, 1, "train", project="search", tags=[["team", "nlp"]])
     book.run(HOUR, 2, "train-2", tags=[["team", "cv"], ["a/b~c", "x_y"]])
+    book.run(2 * HOUR, 8, "100%_of")
     other.run(2 * HOUR, 4, "eval", project="search")
     other.write()
-    scopes = {"project = 'search'": 5, "project = '(no project)'": 2, "run = 'TRAIN*'": 3, "run = 'train-?'": 2,
-              "run = '*'": 7, "host = 'other'": 4, "tags = {team = 'nlp'}": 1, "tags = {'a/b~c' = 'x_y'}": 2,
-              "project = 'search'\nrun = 'train'": 1}  # fmt: skip
+    scopes = {"project = 'search'": 5, "project = '(no project)'": 10, "run = 'TRAIN*'": 3, "run = 'train-?'": 2,
+              "run = '*'": 15, "host = 'other'": 4, "tags = {team = 'nlp'}": 1, "tags = {'a/b~c' = 'x_y'}": 2,
+              "project = 'search'\nrun = 'train'": 1, "run = '100%_of'": 8, "run = '100xyof'": None, "run = '%'": None,
+              'run = "\' or true --"': None}  # fmt: skip
     toml = "".join(budget("energy_wh = 9", scope, name=f"{n}") for n, scope in enumerate(scopes))
     found = checked(book, toml, DAY)
-    assert [one.burnt.mid for one in found] == [pytest.approx(3600 * hours) for hours in scopes.values()]
+    assert [one.burnt.mid for one in found] == [hours and pytest.approx(3600 * hours) for hours in scopes.values()]
+    assert found[10].burnt.reason == "nothing of run 100xyof is on record"
+    assert (found[10].state, found[10].fails) == ("unknown", False)
 
 
 def test_scopes_of_calls(book: Book) -> None:
@@ -358,16 +370,6 @@ def test_scopes_of_calls(book: Book) -> None:
     toml = "".join(budget("tokens = 9e9", scope, name=f"{n}") for n, scope in enumerate(scopes))
     found = checked(book, toml, DAY)
     assert [one.burnt.mid for one in found] == [1050 * calls for calls in scopes.values()]
-
-
-def test_a_pattern_is_no_sql(book: Book) -> None:
-    book.run(0, project="100%_of")
-    told = {"100%_of": 3600, "100??of": 3600, "100xyof": None, "%": None, "' or true --": None}
-    toml = "".join(budget("energy_wh = 9", f'project = "{text}"', name=f"{n}") for n, text in enumerate(told))
-    found = checked(book, toml, DAY)
-    assert [one.burnt.mid for one in found] == [joules and pytest.approx(joules) for joules in told.values()]
-    assert found[2].burnt.reason == "nothing of project 100xyof is on record"
-    assert (found[2].state, found[2].fails) == ("unknown", False)
 
 
 def test_a_period_without_use_has_burnt_nothing(book: Book) -> None:
@@ -445,7 +447,9 @@ def test_a_period_of_ones_own(book: Book) -> None:
     for day in range(30):
         book.run(day * DAY)
     toml = budget("energy_wh = 4", "alerts = [{forecast = 1.0}]", period="from = 2026-01-11\nuntil = 2026-01-16")
-    before, during, after = (checked(book, toml, day * DAY)[0] for day in (5, 12, 29))
+    checked(book, toml, 0)
+    ledger, own = open_ledger(book.path.parent.parent), parse(toml).budgets
+    before, during, after = (check(ledger, own, at(day * DAY))[0] for day in (5, 12, 29))
     assert (before.state, before.burnt.reason) == ("unknown", "its period has not begun")
     assert during.burnt.mid == pytest.approx(2 * 3600)
     assert after.burnt.mid == after.expected.mid == pytest.approx(5 * 3600)

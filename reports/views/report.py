@@ -1,13 +1,15 @@
-"""What a report on a period holds: the overview, calls of model APIs, every run; apart: avoided emissions."""
+"""What a report on a period holds: the overview, calls of model APIs, budgets, every run; apart: avoided emissions."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from joulebook.accounting.budgets.written import FILE_NAME
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.returns.record import versions
 from joulebook.reports.view import View
 from joulebook.reports.views.api_usage import api_page
+from joulebook.reports.views.budgets import budgets
 from joulebook.reports.views.common import Period
 from joulebook.reports.views.overview import overview
 from joulebook.reports.views.return_on_environment import annex
@@ -19,7 +21,7 @@ LONG = ("calls_by_model_project_day", "newest_calls")
 
 
 def report(ledger: Ledger, period: Period, project: str | None = None) -> View:
-    """A period for paper: the overview, sums by name and host, calls of model APIs, and the newest runs."""
+    """A period for paper: the overview, sums by name and host, calls of model APIs, the newest runs; budgets at its end."""
     whole = overview(ledger, period, project)
     whole = replace(whole, key="report", title="Energy and carbon of AI work")
     shown = tuple(part for part in whole.parts if part.key != "calls")
@@ -32,6 +34,7 @@ def report(ledger: Ledger, period: Period, project: str | None = None) -> View:
         *shown,
         *(replace(table, sentence="", notes=(), factors=()) for table in tables),
         *calls,
+        *((budgets(ledger, period.end),) if (ledger.home / FILE_NAME).exists() else ()),
         replace(listed, notes=(), factors=()),
         *((annex(ledger, period, project),) if versions(ledger.home) else ()),
     )
