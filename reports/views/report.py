@@ -21,7 +21,7 @@ LONG = ("calls_by_model_project_day", "newest_calls")
 
 
 def report(ledger: Ledger, period: Period, project: str | None = None) -> View:
-    """A period for paper: the overview, sums by name and host, calls of model APIs, budgets at its end, the newest runs."""
+    """A period for paper: the overview, sums by name and host, calls of model APIs, budgets at its end, newest runs."""
     whole = overview(ledger, period, project)
     whole = replace(whole, key="report", title="Energy and carbon of AI work")
     shown = tuple(part for part in whole.parts if part.key != "calls")
