@@ -128,7 +128,7 @@ def embodied(parts: Sequence[Held], lifetime: Range, category: str) -> Estimate:
         return unknown(unit, NOTHING_NAMED)
     missing = sorted({each.name for each in parts if not _range(each, category)})
     if missing:
-        return unknown(unit, f"no source has {category} of making {', '.join(missing)}")
+        return unknown(unit, f"not known of making {', '.join(missing)}")
     ends = (sum(_ends(each, lifetime, category)[end] for each in parts) for end in range(3))
     return between(ends, unit, "declared" if all(each.is_declared for each in parts) else "modelled")
 

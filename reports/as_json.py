@@ -51,6 +51,16 @@ def run(view: View) -> dict[str, Any]:
     }
 
 
+def whole(view: View) -> dict[str, Any]:
+    """A View: its rows by its key, then each part by its own, then the factors behind it."""
+    return {
+        view.key: rows(view),
+        **_parts(view),
+        "factors": [asdict(use) for use in view.factors],
+        "remarks": _remarks(view),
+    }
+
+
 def call(view: View) -> dict[str, Any]:
     """One call: its row, then each part by its key."""
     parts = _parts(view, "attempts", "usage", "price_lines", "observations")

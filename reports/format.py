@@ -22,6 +22,7 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "J": (("mWh", 3.6), ("Wh", 3.6e3), ("kWh", 3.6e6), ("MWh", 3.6e9), ("GWh", 3.6e12)),
     "g": (("mg", 1e-3), ("g", 1.0), ("kg", 1e3), ("t", 1e6), ("kt", 1e9)),
     "L": (("mL", 1e-3), ("L", 1.0), ("m³", 1e3)),
+    "kgSb": (("ngSb", 1e-12), ("µgSb", 1e-9), ("mgSb", 1e-6), ("gSb", 1e-3), ("kgSb", 1.0)),
     "USD": (("µ$", 1e-6), ("m$", 1e-3), ("$", 1.0)),
     "W": (("mW", 1e-3), ("W", 1.0), ("kW", 1e3), ("MW", 1e6)),
     "FLOP": _by_thousands("FLOP"),

@@ -37,10 +37,12 @@ CATALOGUES = (
     "hardware_embodied.csv",
     "model_cards.csv",
     "paper2501.csv",
+    "power_split.csv",
     "prices_fallback.csv",
     "runtime_coefficients.csv",
     "runtime_profiles.csv",
     "scenarios.csv",
+    "serving_stacks.csv",
 )  # stand beside the factors, with columns of their own
 
 

@@ -137,7 +137,7 @@ def _init(add: Add) -> None:
         "init", "say where this machine stands (region, PUE, WUE, tariff)", "joulebook init --region FR --provider aws"
     )
     parser.add_argument(
-        "--region", default="WORLD", help="country or state of the grid, or a cloud's region: FR, US-CA, aws:eu-west-3 (default: WORLD)"
+        "--region", default="WORLD", help="grid, or region of a cloud: FR, US-CA, aws:eu-west-3 (default: WORLD)"
     )
     parser.add_argument("--provider", help="whose data centre: aws, gcp, azure, …; leave out for your own room")
     parser.add_argument("--cpu-class", help="power curve of the processors, see `joulebook factors --kind cpu_power`")

@@ -175,13 +175,6 @@ def show(args: argparse.Namespace) -> int:
     return 0
 
 
-def factors(args: argparse.Namespace) -> int:
-    from joulebook.accounting.site import load_site
-    from joulebook.reports import views
-
-    return answer(args, views.factors(load_site(home_of(args)), args.kind, args.region))
-
-
 # Reports ----------------------------------------------------------------------------------------------------------
 
 
@@ -253,18 +246,26 @@ def init(args: argparse.Namespace) -> int:
 
 
 def _site(args: argparse.Namespace) -> Any:
-    from joulebook.accounting.factors import load
+    from joulebook.accounting.factors import load, locate, unknown_region
+    from joulebook.accounting.factors.hardware import parse_parts
     from joulebook.accounting.site import parse_site
 
     known = load()
-    for name, value, kind in (("region", args.region, "carbon_intensity"), ("provider", args.provider, "pue"),
-                              ("cpu-class", args.cpu_class, "cpu_power")):  # fmt: skip
+    if not known.knows_place("carbon_intensity", locate(args.region, args.provider).place):
+        raise InputError(f"--region: {unknown_region(args.region, known)}")
+    for name, value, kind in (("provider", args.provider, "pue"), ("cpu-class", args.cpu_class, "cpu_power")):
         if value and not known.knows(kind, value):
             raise InputError(_did_you_mean(name, value, known.regions(kind)))
+    if args.hardware:
+        parse_parts(args.hardware)
     declared = {"pue": args.pue, "wue_l_per_kwh": args.wue, "price_usd_per_kwh": args.price,
                 "carbon_intensity_g_per_kwh": args.carbon_intensity, "cpu_power_w": args.cpu_power,
-                "it_overhead": args.it_overhead}  # fmt: skip
-    table = {"region": args.region.upper(), "provider": args.provider, "cpu_class": args.cpu_class, **declared}
+                "it_overhead": args.it_overhead, "carbon_price_usd_per_t": args.carbon_price,
+                "hardware_lifetime_years": args.hardware_lifetime}  # fmt: skip
+    is_cloud = locate(args.region, args.provider).cloud is not None
+    region = args.region.lower() if is_cloud else args.region.upper()
+    told = {"region": region, "provider": args.provider, "cpu_class": args.cpu_class, "hardware": args.hardware}
+    table = told | declared
     return parse_site({key: value for key, value in table.items() if value is not None})
 
 

@@ -1,0 +1,191 @@
+"""Greenhouse gas by the scopes of the GHG Protocol: scope 2 both ways, and scope 3 as far as it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from joulebook.accounting.declared import load_assets, load_fuel
+from joulebook.accounting.estimates import Estimate, added, between, ends_of, unknown
+from joulebook.accounting.factors import MATCHES, locate
+from joulebook.accounting.factors.contracts import Contract, load_contracts
+from joulebook.accounting.in_force import worst_match
+from joulebook.accounting.ledger import Ledger
+from joulebook.accounting.lines import Scope
+from joulebook.accounting.records import weakest
+from joulebook.accounting.scopes import (
+    Covered,
+    Stretch,
+    fuel_g,
+    inventory,
+    market,
+    pieces_of,
+    stretches,
+    total,
+    upstream,
+)
+from joulebook.accounting.units import J_PER_KWH
+from joulebook.models.footprint.recorded import Called, recorded
+from joulebook.reports.format import mid_of
+from joulebook.reports.view import Column, Tile, View
+from joulebook.reports.views.common import ALL_TIME, Period, of_project
+from joulebook.reports.views.impact import Subject, of_period
+
+COLUMNS = (
+    Column("scope", "Scope"), Column("label", "What"), Column("amount_g", "CO₂e", "estimate"),
+    Column("match", "Rests on", "state"), Column("remark", "Remark"),
+)  # fmt: skip
+PROVIDERS = "the machines are in somebody else's cloud: their electricity is in scope 3, category 1"
+REMARKS = {"scope_3_1_api": "from the lowest to the highest engine; the ranges inside each are apart"}
+OWN = "the machines are one's own: their electricity is in scope 2"
+
+
+def scopes(ledger: Ledger, period: Period, project: str | None = None) -> View:
+    """Every scope that joulebook can tell of a period; what is not known says why."""
+    subject = of_period(ledger, period, project)
+    contracts = load_contracts(ledger.home)
+    asked = Scope(period.start if period.start > ALL_TIME else None, period.end, project)
+    own = stretches(subject.assess, asked, contracts)
+    by_market, covered = market(own, contracts, locate(subject.site.region, subject.site.provider).place)
+    called = recorded(ledger, asked, subject.site)
+    rows = tuple(_rows(subject, own, by_market, covered, called))
+    return View(
+        "scopes", "Greenhouse gas by scope", _sentence(rows), f"{subject.title}{of_project(project)} · GWP100",
+        tiles=tuple(_tile(row) for row in rows if row["amount_g"].known),
+        columns=COLUMNS, rows=rows, parts=tuple(part for part in (_contracts(covered), _calls(called)) if part.rows),
+        notes=_notes(), factors=subject.factors,
+    )  # fmt: skip
+
+
+# key -> (scope, what), in the order in which they stand
+LINES = {
+    "scope_1": ("1", "Fuel burnt"),
+    "scope_2_location": ("2, location-based", "Own electricity"),
+    "scope_2_market": ("2, market-based", "Own electricity"),
+    "scope_3_1_api": ("3, category 1", "Calls of model APIs"),
+    "scope_3_1_cloud": ("3, category 1", "Machines in a cloud"),
+    "scope_3_2": ("3, category 2", "Hardware bought, whole in the year of purchase"),
+    "scope_3_3_upstream": ("3, category 3", "Own electricity, before the stack"),
+    "scope_3_3_losses": ("3, category 3", "Own electricity, lost on the way"),
+}
+
+
+def _rows(
+    subject: Subject, own: Sequence[Stretch], by_market: Estimate, covered: Sequence[Covered], called: Sequence[Called]
+) -> list[dict[str, Any]]:
+    home, first, last = subject.ledger.home, subject.period.start, subject.period.end
+    days = first.date(), (last + timedelta(days=1, microseconds=-1)).date()
+    match, is_cloud = _match(subject, own), subject.site.is_cloud
+    cloud = added(total(own, "life_cycle_g"), subject.embodied("gwp_g")) if is_cloud else unknown("g", OWN)
+    electricity = {
+        "scope_2_location": (total(own, "location_g"), match),
+        "scope_2_market": (by_market, _by_what(own, covered)),
+        "scope_3_3_upstream": (upstream(own), match),
+        "scope_3_3_losses": (_losses(own), match),
+    }
+    told = {
+        "scope_1": (fuel_g(load_fuel(home), *days), None),
+        "scope_3_1_api": (_sum_of([each.of("gwp_g") for each in called]), None),
+        "scope_3_1_cloud": (cloud, match),
+        "scope_3_2": (inventory(load_assets(home), *days, "gwp_g", "g"), None),
+        **(dict.fromkeys(electricity, (unknown("g", PROVIDERS), None)) if is_cloud else electricity),
+    }
+    return [_row(key, *told[key]) for key in LINES]
+
+
+def _tile(row: dict[str, Any]) -> Tile:
+    return Tile(f"Scope {row['scope']}", row["amount_g"], row["label"])
+
+
+def _row(key: str, amount: Estimate, match: str | None) -> dict[str, Any]:
+    scope, label = LINES[key]
+    fit, remark = (match, REMARKS.get(key, "")) if amount.known else (None, "")
+    return {"key": key, "scope": scope, "label": label, "amount_g": amount, "match": fit, "remark": remark}
+
+
+def _match(subject: Subject, own: Sequence[Stretch]) -> str | None:
+    pieces = pieces_of(subject.assess)
+    used = {number for stretch in own for number in stretch.pieces}
+    return max((worst_match(pieces[n], ("carbon_intensity",)) for n in used), key=MATCHES.index, default=None)
+
+
+def _losses(own: Sequence[Stretch]) -> Estimate:
+    told = total(own, "losses_g")
+    return told if told.known or not own else unknown("g", "no source has the losses of the grid of this place")
+
+
+def _by_what(own: Sequence[Stretch], covered: Sequence[Covered]) -> str:
+    """What market-based rests on: contracts, the residual mix, the grid; the weakest of them last."""
+    used_j = sum(each.energy_j for each in covered)
+    whole_j = sum(stretch.amounts["facility_j"][1] for stretch in own)
+    rest = "residual mix" if own and all(stretch.has_residual for stretch in own) else "location-based"
+    named = ["contracts"] if used_j else []
+    return " + ".join(named if used_j >= whole_j * (1 - 1e-9) and used_j else [*named, rest])
+
+
+def _sum_of(amounts: Sequence[Estimate]) -> Estimate:
+    """The sum of what is known; nothing known is unknown. What is left out is told in the table of calls."""
+    known = [amount for amount in amounts if amount.known]
+    if not known:
+        return unknown(
+            "g", "no call of a model API is on record" if not amounts else "no engine knows the models called"
+        )
+    ends = zip(*(ends_of(amount) for amount in known), strict=True)
+    return between((sum(each) for each in ends), "g", weakest([amount.method for amount in known]))
+
+
+def _contracts(covered: Sequence[Covered]) -> View:
+    rows = [_contract(each.contract, each) for each in covered]
+    columns = (
+        Column("name", "Contract"), Column("instrument", "Instrument"),
+        Column("intensity_g_per_kwh", "g/kWh", "estimate"), Column("covered_kwh", "Covers here, kWh", "number"),
+        Column("evidence", "Evidence"), Column("remark", "Quality criteria"),
+    )  # fmt: skip
+    return View("contracts", "Contracts for electricity", columns=columns, rows=tuple(rows))
+
+
+def _contract(contract: Contract, covered: Covered) -> dict[str, Any]:
+    return {
+        "name": contract.name, "instrument": contract.instrument, "region": contract.region,
+        "intensity_g_per_kwh": between(contract.intensity_g_per_kwh, "gCO2e/kWh", "declared"),
+        "covered_kwh": covered.energy_j / J_PER_KWH, "evidence": contract.evidence,
+        "remark": "all met" if covered.reason is None else f"not used: {covered.reason}",
+    }  # fmt: skip
+
+
+def _calls(called: Sequence[Called]) -> View:
+    rows = [
+        {"provider": each.provider or None, "model": each.model or None, "calls": each.calls, "gwp_g": each.of("gwp_g"),
+         "remark": _remark(each)}
+        for each in called
+    ]  # fmt: skip
+    columns = (
+        Column("provider", "Provider"), Column("model", "Model"), Column("calls", "Calls", "number"),
+        Column("gwp_g", "Between engines, CO₂e", "estimate", "g"), Column("remark", "Remark"),
+    )  # fmt: skip
+    return View("api_calls", "Calls of model APIs, by every engine that can say", columns=columns, rows=tuple(rows))
+
+
+def _remark(called: Called) -> str:
+    amount = called.of("gwp_g")
+    untold = f"of {called.untold} calls nobody knows the tokens" if called.untold else ""
+    return "; ".join(filter(None, [amount.reason or "", untold]))
+
+
+def _sentence(rows: Sequence[dict[str, Any]]) -> str:
+    by_key = {row["key"]: row["amount_g"] for row in rows}
+    location, by_market = by_key["scope_2_location"], by_key["scope_2_market"]
+    if not location.known:
+        return f"Scope 2 is not known: {location.reason}."
+    both = f"{mid_of(location)} of CO₂e location-based and {mid_of(by_market)} market-based"
+    return f"Scope 2 is {both}: two answers, never added."
+
+
+def _notes() -> tuple[str, ...]:
+    return (
+        "Scope 2 is what plants emit at the stack; what arises before it is in category 3, so nothing counts twice.",
+        "Market-based: contracts that meet the Scope 2 Quality Criteria, then the residual mix, then the grid.",
+        "Category 2 is whole in the year of purchase; the time share of the same hardware is in `joulebook impact`.",
+        "Avoided emissions are outside the scopes: joulebook roe.",
+    )
