@@ -1,0 +1,54 @@
+"""What can be typed of projections."""
+
+from __future__ import annotations
+
+import argparse
+
+from joulebook.cli.options import Add, reading
+
+WHERE = "a file (CSV, TOML), `ledger` or `paper` (default: the ledger's last year, else the study's 100 use cases)"
+
+
+def project(add: Add) -> None:
+    parser = add(
+        "project",
+        "carry a portfolio along a scenario, year by year, with its range",
+        "joulebook project --scenario intermediate --portfolio portfolio.csv --until 2035",
+    )
+    parser.add_argument(
+        "--scenario", default="intermediate", metavar="S",
+        help="steady, high, limited, breakthrough, intermediate, iea, or a file of your own (default: intermediate)",
+    )  # fmt: skip
+    _shared(parser)
+    parser.add_argument("--until", type=int, metavar="YEAR", help="the last year, up to 2035 (default: 2030)")
+    parser.add_argument(
+        "--draws", type=int, metavar="N", help="draws for the range, raised to a power of two (default: 4096)"
+    )
+    parser.add_argument("--seed", type=int, metavar="S", help="of the draws; the same seed gives the same (default: 0)")
+
+
+def portfolio(add: Add) -> None:
+    parser = add(
+        "portfolio",
+        "show who asks how often for what, and what it takes; `portfolio template` prints a questionnaire to fill in",
+        "joulebook portfolio portfolio.csv",
+    )
+    _shared(parser, "portfolio")
+
+
+def _shared(parser: argparse.ArgumentParser, portfolio: str = "--portfolio") -> None:
+    many = {} if portfolio.startswith("--") else {"nargs": "?"}
+    parser.add_argument(portfolio, metavar="FILE", help=WHERE, **many)
+    parser.add_argument("--base-year", type=int, metavar="YEAR", help="the year of a file (default: this year)")
+    parser.add_argument(
+        "--engine", metavar="E",
+        help="evidence (default), measured, ecologits, ecocost, epoch, disclosed, roofline, paper2501",
+    )  # fmt: skip
+    parser.add_argument(
+        "--inputs", choices=("calibrated", "printed"),
+        help="of the study: those with which its tables come out, or those it prints (default: calibrated)",
+    )  # fmt: skip
+    reading(parser)
+
+
+ALL = (project, portfolio)
