@@ -150,7 +150,7 @@ def test_a_wrapped_command_is_passed_on_word_for_word(words: list[str], command:
         (["init", "--pue", "low"], 2, "'low' is neither a number nor LOW,MID,HIGH"),
         (["init", "--pue", "1.1,1.2"], 2, "'1.1,1.2' is neither a number nor LOW,MID,HIGH"),
         (["init", "--pue", "0.9"], 2, "pue must be a number or [low, mid, high] from 1 up"),
-        (["init", "--region", "Atlantis"], 2, "--region 'Atlantis' is not known; near it: "),
+        (["init", "--region", "Atlantis"], 2, "--region: the region 'Atlantis' is not known"),
         (["init", "--region", ""], 2, "region must be a text such as 'FR', not ''"),
         (["init", "--provider", "awz"], 2, "--provider 'awz' is not known; near it: aws"),
         (["init", "--home", "/dev/null/x"], 1, "/dev/null/x: Not a directory"),

@@ -17,7 +17,7 @@ import pytest
 from handmade import START_NS, HandmadeJournal
 from simulated import Device, Job, Node, Process, Steady, node_cpu
 
-from joulebook.accounting import assess
+from joulebook.accounting import assess, basis
 from joulebook.accounting.errors import InputError, NotFound, SiteError
 from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.factors import FactorSet, load
@@ -104,7 +104,9 @@ def test_without_a_site_the_world_stands_in_and_it_is_said(home: Path) -> None:
     job(home, 0, 100.0)
     ingest(home)
     view = views.overview(open_ledger(home), period_of())
-    rows = {kind: load().select(kind, "WORLD", date(2026, 1, 1)).factor for kind in assess.KINDS}
+    found = {kind: load().find(kind, "WORLD", date(2026, 1, 1)) for kind in assess.KINDS}
+    rows = {kind: match.factor for kind, match in found.items() if match}
+    assert set(assess.KINDS) - set(rows) == {"electricity_primary_energy"}  # which the world has none of
     watts, pues, grams = (
         (row.low, row.value, row.high) for row in (rows["cpu_power"], rows["pue"], rows["carbon_intensity"])
     )
@@ -560,7 +562,8 @@ def test_every_impact_names_its_factors(home: Path) -> None:
     assert kinds["water_l"] == ["cpu_power", "pue", "wue", "water_intensity"]
     assert {key: row["match"] for key, row in rows.items()} == {
         "device_energy_j": "–", "it_energy_j": "declared", "facility_energy_j": "declared", "carbon_g": "declared",
-        "water_l": "exact", "cost_usd": "declared"}  # fmt: skip
+        "water_l": "exact", "cost_usd": "declared",
+        "primary_energy_j": "exact", "adpe_kgsb": "exact"}  # fmt: skip
     assert not rows["device_energy_j"]["amount"].known
     assert ends(rows["facility_energy_j"]["amount"]) == about(1800, 5400, 14_400)
 
@@ -572,7 +575,7 @@ def test_a_run_across_a_change_names_the_factors_of_both_times(home: Path, monke
     old = replace(base, value=400, low=400, high=400, valid_from=date(2026, 1, 1), valid_to=turn)
     new = replace(base, value=200, low=200, high=200, valid_from=turn, valid_to=None)
     rest = [row for row in load().rows if (row.kind, row.region) != ("carbon_intensity", "FR")]
-    monkeypatch.setattr(assess, "load", lambda: FactorSet((*rest, old, new)))
+    monkeypatch.setattr(basis, "factor_set", lambda home: FactorSet((*rest, old, new)))
     journal = HandmadeJournal(home)
     journal.sensor()
     run = journal.start(31 * DAY - HOUR, counters={"cpu_time": 0.0})
@@ -766,11 +769,11 @@ def test_a_plausible_amount_needs_no_verdict(home: Path) -> None:
 def test_the_factors_in_force_here() -> None:
     view = views.factors(Site(region="FR", pue=(1.1, 1.2, 1.3)))
     rows = {row["kind"]: row for row in view.rows}
-    assert list(rows) == list(assess.KINDS)
+    assert list(rows) == [*assess.KINDS, "upstream_share"]
     assert (rows["pue"]["match"], rows["pue"]["amount"]) == ("declared", Estimate(1.1, 1.2, 1.3, "1", "declared"))
     assert (rows["cpu_power"]["match"], rows["cpu_power"]["region"]) == ("world", "WORLD")
     assert rows["carbon_intensity"]["region"] == "FR"
-    assert view.sentence == f"8 of {len(load().rows)} rows; factor set {load().set_id}."
+    assert view.sentence == f"11 of {len(load().rows)} rows; factor set {load().set_id}."
 
 
 @pytest.mark.parametrize("region", ["FR", "fr"])
@@ -808,5 +811,5 @@ def test_periods_cut_within_an_hour_add_up(home: Path) -> None:
 def test_a_region_that_nobody_knows_is_refused(home: Path) -> None:
     home.mkdir(exist_ok=True)
     (home / "site.toml").write_text('region = "FRA"\n')
-    with pytest.raises(SiteError, match=r"site\.toml: the region 'FRA' is not known; write a country such as FR"):
+    with pytest.raises(SiteError, match=r"site\.toml: the region 'FRA' is not known; did you mean FR"):
         views.summary(open_ledger(home), period_of())

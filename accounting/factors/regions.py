@@ -80,7 +80,8 @@ def unknown_region(region: str, factors: FactorSet | None = None, also: tuple[st
     places = factors.regions("carbon_intensity") if factors else []
     names = {f"{row.provider}:{row.region}": row for row in cloud_regions().values()}
     known = {each.lower(): each for each in (*places, *names, *(row.region for row in names.values()))}
-    near = (known[each] for each in get_close_matches(region.lower(), known, n=4, cutoff=0.5))
+    likeness = 0.5 if len(region) < 4 else 0.65  # of two letters one may be wrong
+    near = (known[each] for each in get_close_matches(region.lower(), known, n=4, cutoff=likeness))
     alike = dict.fromkeys([*also, *near])
     hint = f"; did you mean {', '.join(alike)}?" if alike else "."
     return (

@@ -251,8 +251,6 @@ def _site(args: argparse.Namespace) -> Any:
     from joulebook.accounting.site import parse_site
 
     known = load()
-    if not known.knows_place("carbon_intensity", locate(args.region, args.provider).place):
-        raise InputError(f"--region: {unknown_region(args.region, known)}")
     for name, value, kind in (("provider", args.provider, "pue"), ("cpu-class", args.cpu_class, "cpu_power")):
         if value and not known.knows(kind, value):
             raise InputError(_did_you_mean(name, value, known.regions(kind)))
@@ -262,11 +260,14 @@ def _site(args: argparse.Namespace) -> Any:
                 "carbon_intensity_g_per_kwh": args.carbon_intensity, "cpu_power_w": args.cpu_power,
                 "it_overhead": args.it_overhead, "carbon_price_usd_per_t": args.carbon_price,
                 "hardware_lifetime_years": args.hardware_lifetime}  # fmt: skip
-    is_cloud = locate(args.region, args.provider).cloud is not None
-    region = args.region.lower() if is_cloud else args.region.upper()
+    located = locate(args.region, args.provider)
+    region = args.region.lower() if located.cloud else args.region.upper()
     told = {"region": region, "provider": args.provider, "cpu_class": args.cpu_class, "hardware": args.hardware}
     table = told | declared
-    return parse_site({key: value for key, value in table.items() if value is not None})
+    site = parse_site({key: value for key, value in table.items() if value is not None})
+    if not known.knows_place("carbon_intensity", located.place):
+        raise InputError(f"--region: {unknown_region(args.region, known)}")
+    return site
 
 
 def _did_you_mean(name: str, value: str, known: list[str]) -> str:
