@@ -154,7 +154,7 @@ def name_series(canvas: Canvas, shown: Sequence[Series], symbols: Sequence[str] 
             marker["line"] = {"width": 2, "color": canvas.hue(hue)}
         name = literal(series.name, LABEL_CHARS)
         canvas.plot.add_scatter(x=[None], y=[None], mode="markers", marker=marker, name=name)
-    canvas.plot.update_layout(showlegend=True)
+    canvas.plot.update_layout(showlegend=True, legend={"traceorder": "normal"})  # Plotly turns that of stacks round
 
 
 def label_rows(canvas: Canvas, rows: Sequence[tuple[Any, str]], row_px: float) -> None:

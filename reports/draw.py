@@ -34,6 +34,7 @@ from joulebook.reports.view import FactorUse, Figure, View
 
 WIDTHS = {"full": 6, "two-thirds": 4, "half": 3, "third": 2}
 WIDE_TEXT = 26  # characters; longer text is cut in its cell, so that one name does not push the numbers away
+OPEN_WORDS = 60
 OPEN_ROWS, TABLE_PX = 24, 630  # a table up to this long stands open, a longer one scrolls in this height
 OPENED = "opened"  # in the session: how many runs, calls and bars the reader has chosen
 MAX_ROWS = 1000  # on the screen: a browser scrolls no further with pleasure; the CSV has all
@@ -160,7 +161,9 @@ def _has_grid(view: View) -> bool:
 
 def _draw_rows(view: View, shown: Shown) -> None:
     """The table as markup where it is short and its rows open nothing, else as a grid."""
-    if len(view.rows) + len(view.totals) <= OPEN_ROWS and not _opened_by(view, shown):
+    words = all(column.kind == "text" for column in view.columns)  # then it is for reading, not for sorting
+    most = OPEN_WORDS if words else OPEN_ROWS
+    if len(view.rows) + len(view.totals) <= most and not _opened_by(view, shown):
         say(markup.sheet(view))
     else:
         _grid(view, shown)

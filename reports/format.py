@@ -33,6 +33,7 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "%": (("%", 1e-2),),  # the unit of a column whose values are shares of 1
 }
 _LONGEST = 15  # digits before the point; longer numbers are written as powers of ten
+_SMALLEST = -6  # the exponent below which nobody counts the zeros
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 
@@ -58,6 +59,8 @@ def number(value: float | None, digits: int = 3) -> str:
         return "0"
     exponent = int(f"{value:.{digits - 1}e}".split("e")[1])  # after rounding, so that 99.96 is 100 and not 100.0
     places = digits - 1 - exponent
+    if exponent < _SMALLEST:
+        return f"{value / 10.0**exponent:.{digits - 1}f}e{exponent}"
     if exponent >= _LONGEST:
         return f"{value / 10**exponent:.{digits - 1}f} × 10{str(exponent).translate(_RAISED)}"
     return f"{round(value, places):,.{max(places, 0)}f}"

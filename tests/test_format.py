@@ -45,6 +45,8 @@ from joulebook.reports.format import (
         (9.996e17, "1.00 × 10¹⁸"),
         (-3.14e23, "-3.14 × 10²³"),
         (0.0012345, "0.00123"),
+        (4.864e-6, "0.00000486"),
+        (4.864e-8, "4.86e-8"),
         (0.00099996, "0.00100"),
         (-3.14159, "-3.14"),
     ],
@@ -60,7 +62,7 @@ def test_what_is_written_is_within_half_a_figure(value: float) -> None:
     written = number(value)
     assert float(written.replace(",", "")) == pytest.approx(value, rel=0.005)
     if value < 99:
-        assert len(written.replace(".", "").lstrip("0")) == 3
+        assert len(written.partition("e")[0].replace(".", "").lstrip("0")) == 3
 
 
 @pytest.mark.parametrize(

@@ -245,11 +245,12 @@ def _view(sides: tuple[Side, Side], title: str, basis: str, empty: str) -> View:
         Column("difference", "Difference", "estimate"),
         *((Column("ratio", "Ratio, same factors", "estimate", "1"),) if are_shared else ()),
         Column("verdict", "So it is", "state"),
+        Column("method", "Evidence", "state"),
     )
     notes = (STANDING, *((SHARED,) if are_shared else ()), *dict.fromkeys((*first.notes, *second.notes)))
     factors = tuple(dict.fromkeys((*first.factors, *second.factors)))
     return View(
-        "compare", "Compare", _sentence(rows, sides), f"{title} · {basis}", columns=columns, rows=rows,
+        "compare", "Compare", _sentence(rows), f"{title} · {basis}", columns=columns, rows=rows,
         parts=tuple(_bars(sides, rows)), notes=notes, factors=factors,
     )  # fmt: skip
 
@@ -263,18 +264,19 @@ def _row(quantity: str, first: Estimate | None, second: Estimate | None, are_sha
         "label": QUANTITIES[quantity],
         "before": one,
         "after": other,
-        "difference": difference(one, other),
+        "difference": (apart := difference(one, other)),
         "ratio": ratio(one, other) if are_shared else None,
         "verdict": verdict(one, other),
+        "method": apart.method,
     }
 
 
-def _sentence(rows: Sequence[Mapping[str, Any]], sides: tuple[Side, Side]) -> str:
+def _sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     """The headline in words, and of how many quantities a difference is sure."""
     row = next((row for name in HEADLINES for row in rows if row["quantity"] == name), rows[0])
-    told = f"{row['label']} of {sides[1].name} against {sides[0].name}: {_in_words(row)}."
+    told = f"{row['label']}: {_in_words(row)}."
     surely = [r["label"] for r in rows if r["verdict"] in ("more", "less") and r is not row]
-    return f"{told} Surely different too: {listed(surely)}." if surely else told
+    return f"{told} Surely different: {listed(surely)}." if surely else told
 
 
 def _in_words(row: Mapping[str, Any]) -> str:
@@ -289,7 +291,7 @@ def _in_words(row: Mapping[str, Any]) -> str:
         return f"{mid_of(most)} {row['verdict']}" + (f" (between {span})" if span else "")
     leaning = likely(row["ratio"]) if row["ratio"] else ""
     by = f"; with the same factors on both sides {number(row['ratio'].mid)} times as much" if leaning else ""
-    return f"not surely different, {mid_of(row['before'])} and {mid_of(row['after'])}{by}"
+    return f"{mid_of(row['before'])} and {mid_of(row['after'])}, not surely different{by}"
 
 
 def _bars(sides: tuple[Side, Side], rows: Sequence[Mapping[str, Any]]) -> list[View]:

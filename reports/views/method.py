@@ -15,7 +15,7 @@ from joulebook.accounting.estimates import exactly
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.quality import METHOD_TIER, WORDS
 from joulebook.accounting.records import METHODS
-from joulebook.accounting.site import load_site
+from joulebook.accounting.site import Site, load_site
 from joulebook.reports.formulas import formulas
 from joulebook.reports.view import Column, Figure, Series, View
 from joulebook.reports.views.common import Period, assess_period, capital, naive, percent, plural, project_filter
@@ -45,28 +45,34 @@ BOUNDARIES = (
 def method(ledger: Ledger, period: Period, project: str | None = None) -> View:
     """The formulas, the factors in force, and the data quality and gaps of a period."""
     site = load_site(ledger.home)
-    in_force = replace(factors(site), key="in_force", sentence=f"The site is {_place(site)}.")
-    parts = (_quality(ledger, period, project), _coverage(ledger, period, project), in_force, *_formulas())
+    parts = (_quality(ledger, period, project), _coverage(ledger, period, project), _in_force(site), *_formulas())
     return View(
         "method", "Method", f"{len(formulas())} formulas, printed from the functions that compute with them.",
         f"{capital(period.label)} · data quality and gaps of this period", parts=parts, notes=BOUNDARIES,
     )  # fmt: skip
 
 
-def _place(site: Any) -> str:
-    return site.region + (f", {site.provider}" if site.provider else "")
+def _in_force(site: Site) -> View:
+    """The factors of the site today, with their kinds in words."""
+    view = factors(site)
+    rows = tuple(row | {"kind": capital(row["kind"].replace("_", " "))} for row in view.rows)
+    columns = tuple(column for column in view.columns if column.key not in ("unit", "factor_id"))
+    place = site.region + (f", {site.provider}" if site.provider else "")
+    return replace(view, key="in_force", sentence=f"The site is {place}.", rows=rows, columns=columns)
 
 
 def _formulas() -> tuple[View, ...]:
-    """One table for the accounting, one for the models."""
+    """One table for each folder."""
     columns = (Column("name", "Quantity"), Column("what", "What it is"), Column("unit", "Unit and formula"),
-               Column("returns", "As computed"), Column("place", "File"))  # fmt: skip
-    titles = {"accounting": "Formulas of the accounting", "models": "Formulas of the models"}
-    views = []
-    for room, title in titles.items():
-        rows = tuple(formula._asdict() for formula in formulas() if formula.place.startswith(f"{room}/"))
-        views.append(View(f"formulas_{room}", title, columns=columns, rows=rows))
-    return tuple(views)
+               Column("returns", "As computed"))  # fmt: skip
+    folders: dict[str, list[dict[str, Any]]] = {}
+    for formula in formulas():
+        folder, _, file = formula.place.rpartition("/")
+        folders.setdefault(folder, []).append(formula._asdict() | {"file": file})
+    return tuple(
+        View(f"formulas_{folder.replace('/', '_')}", f"Formulas of {folder}", columns=columns, rows=tuple(rows))
+        for folder, rows in folders.items()
+    )
 
 
 # Data quality -----------------------------------------------------------------------------------------------------
