@@ -159,9 +159,7 @@ def main() -> int:
         print(json.dumps(found, indent=2))
     else:
         print(f"{found['readings']:,} readings of {found['runs']:,} runs, {found['rollup_rows']:,} rows by the hour")
-        print(
-            f"a year assessed with 4,096 draws: {found['assess_s']:.3f} s; restated, with causes: {found['restate_s']:.3f} s"
-        )
+        print(f"a year assessed, with 4,096 draws: {found['assess_s']:.3f} s; restated: {found['restate_s']:.3f} s")
         print(f"as a program, {found['program_s']:.2f} s; twice the same bytes: {found['same_bytes']}")
         print(f"from the raw readings, a join per sample: {found['raw_s']:.2f} s, {found['raw_ratio']:.0f} × as long;"
               f" totals differ by {found['largest_difference']:.1e}")  # fmt: skip

@@ -116,7 +116,7 @@ def test_what_the_json_says(home, capsys):
     """3 Wh: 0.9 g at 200 g/kWh; low 1.5 Wh at 100 g/kWh, 0.225 g; high 6 Wh at 400 g/kWh, 3.6 g."""
     two_months(home)
     told = json.loads(ask(home, capsys, "assess", "--json"))
-    assert list(told) == ["scope", "basis", "totals", "draws", "quality", "runs", "factors"]
+    assert list(told) == ["scope", "basis", "totals", "draws", "data_quality", "runs", "factors"]
     assert list(told["totals"]) == list(CATEGORIES)
     carbon = told["totals"]["carbon_g"]
     assert [carbon[end] for end in ("low", "mid", "high")] == pytest.approx([0.225, 0.9, 3.6])

@@ -89,7 +89,7 @@ def _assessment_json(told: Assessment) -> dict[str, Any]:
                   "totals": {category: _sampled_json(each) for category, each in told.sampled.items()},
                   "swings": [{"input": each.name, "low": _numbers(each.low), "high": _numbers(each.high)}
                              for each in told.swings]},
-        "quality": quality,
+        "data_quality": quality,
         "runs": _runs_json(told),
         "factors": [_factor_json(kind, match) for kind, match in told.matches()],
     }  # fmt: skip
@@ -124,7 +124,7 @@ def _runs_json(told: Assessment) -> list[dict[str, Any]]:
     return [
         _run_json(run)
         | {category: cells[place] for category, cells in amounts.items()}
-        | {"quality": quality and quality.as_json()}
+        | {"data_quality": quality and quality.as_json()}
         for place, (run, quality) in enumerate(zip(told.lines.runs, qualities, strict=True))
     ]
 

@@ -7,25 +7,26 @@ from typing import Any
 
 from joulebook.accounting.assess import CATEGORIES
 from joulebook.accounting.assessment import Assessment
-from joulebook.accounting.basis import Basis, Kept
+from joulebook.accounting.basis import Kept
 from joulebook.accounting.estimates import Estimate, exactly
 from joulebook.accounting.factors import Match
 from joulebook.accounting.lines import Run, Scope
-from joulebook.accounting.quality import WORDS, Quality
+from joulebook.accounting.quality import Quality
 from joulebook.reports.format import day, mid_of, span_of
 from joulebook.reports.view import Column, FactorUse, Figure, Series, View
 from joulebook.reports.views.common import (
     IMPACT_COLUMNS,
+    SHOWN,
     capital,
     evidence,
     impact_tiles,
     in_words,
     listed,
     of_project,
-    percent,
     period_of,
     plural,
 )
+from joulebook.reports.views.quality import TIER, basis_in_words, tiers_in_words
 
 LABELS = {
     "it_energy_j": "IT energy",
@@ -36,21 +37,20 @@ LABELS = {
     "primary_energy_j": "Primary energy",
     "adpe_kgsb": "Minerals",
 }
-OF_RUNS = {"energy_j": "it_energy_j", "carbon_g": "carbon_g", "water_l": "water_l", "cost_usd": "cost_usd"}
 MOST_RUNS = 50
 RUNS = (
     Column("name", "Name"),
     Column("project", "Project"),
     Column("started_at", "Started, UTC", "time"),
     *IMPACT_COLUMNS,
-    Column("tier", "Data tier", "number"),
+    TIER,
     Column("run_id", "Run", "run"),
 )
 RANGES = (
     Column("label", ""),
     Column("amount", "All low, all high", "estimate"),
     Column("drawn", "P5 – P95 of the draws", "estimate"),
-    Column("tier", "Data tier", "number"),
+    TIER,
     Column("rests_on", "Rests on"),
 )
 SETS = (
@@ -64,7 +64,7 @@ SETS = (
 def assessment(told: Assessment) -> View:
     """The runs of a scope under a basis, with the range of the total and what it rests on."""
     totals = {category: told.assessed.total(category) for category in CATEGORIES}
-    cells = {key: totals[category] for key, category in OF_RUNS.items()}
+    cells = {key: totals[category] for key, category in SHOWN.items()}
     rows = _runs(told)
     return View(
         "assessment", "Assessment", _sentence(told, totals), subtitle=f"{scope_in_words(told.scope)} · location-based",
@@ -90,7 +90,7 @@ def rests_on(quality: Quality | None) -> Mapping[str, float]:
 
 def _runs(told: Assessment) -> list[dict[str, Any]]:
     """Every run, the largest carbon first."""
-    columns = {key: told.assessed.runs(category) for key, category in OF_RUNS.items()}
+    columns = {key: told.assessed.runs(category) for key, category in SHOWN.items()}
     qualities = told.run_quality("carbon_g")
     rows = [
         run_cells(run) | {key: cells[place] for key, cells in columns.items()} | {"tier": quality and quality.tier}
@@ -145,17 +145,6 @@ def _notes(told: Assessment, runs: int) -> Iterable[str]:
     if quality:
         yield tiers_in_words(quality)
     yield basis_in_words(told.basis)
-
-
-def tiers_in_words(quality: Quality) -> str:
-    """`Data behind the carbon: 81 % tier 1 (measured, …), 19 % tier 4 (a world average stands in).`"""
-    parts = [f"{percent(share)} tier {tier} ({WORDS[tier]})" for tier, share in quality.tiers.items()]
-    return f"Data behind the carbon: {', '.join(parts)}."
-
-
-def basis_in_words(basis: Basis) -> str:
-    """Which basis it is, and how to get the same numbers again."""
-    return f"Basis {basis.basis_id}: {basis.because}. The same again: joulebook assess --factor-set {basis.basis_id}"
 
 
 def scope_in_words(scope: Scope) -> str:

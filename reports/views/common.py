@@ -79,12 +79,12 @@ IMPACT_COLUMNS = (
     Column("water_l", "Water", "estimate", "L"),
     Column("cost_usd", "Electricity", "estimate", "USD"),
 )
-_SHOWN = {"energy_j": "it_energy_j", "carbon_g": "carbon_g", "water_l": "water_l", "cost_usd": "cost_usd"}
+SHOWN = {"energy_j": "it_energy_j", "carbon_g": "carbon_g", "water_l": "water_l", "cost_usd": "cost_usd"}
 
 
 def impact_cells(row: Mapping[str, Any]) -> dict[str, Estimate]:
     """The four impacts of a result row, as estimates under the keys of `IMPACT_COLUMNS`."""
-    return {key: estimate_of(row, category) for key, category in _SHOWN.items()}
+    return {key: estimate_of(row, category) for key, category in SHOWN.items()}
 
 
 def impact_tiles(cells: Mapping[str, Estimate], captions: Mapping[str, str] | None = None) -> tuple[Tile, ...]:

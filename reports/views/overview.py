@@ -9,7 +9,6 @@ from typing import Any
 
 from joulebook.accounting.assess import Assessor
 from joulebook.accounting.ledger import Ledger
-from joulebook.accounting.records import METHODS
 from joulebook.reports.format import amount, day, mid_of, number, scale_for
 from joulebook.reports.view import Figure, Series, View
 from joulebook.reports.views.api_sums import in_period
@@ -21,7 +20,6 @@ from joulebook.reports.views.common import (
     assess_period,
     calendar,
     capital,
-    evidence,
     factor_uses,
     impact_cells,
     impact_tiles,
@@ -33,7 +31,8 @@ from joulebook.reports.views.common import (
     standing_notes,
     sum_of,
 )
-from joulebook.reports.views.summary import as_day, nothing_found, summary, totals
+from joulebook.reports.views.quality import energy_rests_on, qualities, quality_notes
+from joulebook.reports.views.summary import ALL, as_day, inside, nothing_found, summary, totals
 
 MOST_BARS = 8
 
@@ -48,14 +47,15 @@ def overview(ledger: Ledger, period: Period, project: str | None = None) -> View
     if not found:
         return replace(title, sentence=_unmeasured(counts), parts=calls, empty=nothing_found(period, project))
     total = found[0]
-    shares = _rests_on(assess, period, project)
+    good = qualities(assess, ALL, *inside(period, project))["all"]
+    shares = energy_rests_on(good)
     caption = ", ".join(shares) if len(shares) > 1 else ""
     return replace(
         title,
         sentence=_sentence(total, shares, _against_before(assess, period, project, total), counts),
         tiles=impact_tiles(impact_cells(total), {"energy_j": caption}),
         parts=(by_day(ledger, period, project), by_project(ledger, period, project), *calls),
-        notes=standing_notes(assess, found),
+        notes=(*standing_notes(assess, found), *quality_notes(good)),
         factors=factor_uses(assess, found),
     )
 
@@ -99,18 +99,6 @@ def _against_before(assess: Assessor, period: Period, project: str | None, total
     if abs(change) < 0.005:
         return f", as much as {when}"
     return f", {number(abs(change) * 100)} % {'more' if change > 0 else 'less'} than {when}"
-
-
-def _rests_on(assess: Assessor, period: Period, project: str | None) -> list[str]:
-    """`81 % measured`, `19 % modelled`: how much of the energy rests on which method."""
-    condition, params = project_filter(project)
-    rows = assess.rows(
-        f"""select method_rank, sum(it_energy_j_mid) as energy_j from assessed a join work w on w.span_id = a.run_id
-            where a.at_utc >= ? and a.at_utc < ? {condition}
-            group by 1""",
-        (naive(period.start), naive(period.end), *params),
-    )
-    return evidence({METHODS[row["method_rank"]]: row["energy_j"] for row in rows})
 
 
 def by_day(ledger: Ledger, period: Period, project: str | None = None) -> View:

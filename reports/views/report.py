@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from joulebook.accounting.basis import current
 from joulebook.accounting.budgets.written import FILE_NAME
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.returns.record import versions
@@ -12,6 +13,7 @@ from joulebook.reports.views.api_usage import api_page
 from joulebook.reports.views.budgets import budgets
 from joulebook.reports.views.common import Period
 from joulebook.reports.views.overview import overview
+from joulebook.reports.views.quality import basis_in_words
 from joulebook.reports.views.return_on_environment import annex
 from joulebook.reports.views.runs import runs
 from joulebook.reports.views.summary import summary
@@ -28,6 +30,7 @@ def report(ledger: Ledger, period: Period, project: str | None = None) -> View:
     calls = () if shown == whole.parts else (_calls(ledger, period, project),)
     if not whole.tiles:
         return replace(whole, parts=calls)
+    whole = replace(whole, notes=(*whole.notes, basis_in_words(current(ledger.home))))
     tables = (summary(ledger, period, "name", project), summary(ledger, period, "host", project))
     listed = runs(ledger, period, project, MOST_RUNS)
     parts = (

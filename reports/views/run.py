@@ -30,7 +30,6 @@ from joulebook.reports.views.api_usage import calls_of_run
 from joulebook.reports.views.common import (
     assess_period,
     aware,
-    evidence,
     factor_uses,
     impact_cells,
     impact_tiles,
@@ -40,6 +39,7 @@ from joulebook.reports.views.common import (
 )
 from joulebook.reports.views.devices import devices
 from joulebook.reports.views.flops import Spent, flops
+from joulebook.reports.views.quality import energy_rests_on, qualities, quality_cells, quality_notes
 from joulebook.reports.views.runs import RUNS_SQL, gaps_of, run_row
 from joulebook.reports.views.served import served
 
@@ -85,7 +85,9 @@ def run(ledger: Ledger, run_id: str) -> View:
     shown = ledger.rows(_SPANS_SQL.replace("$run", f"'{run_id}'"))
     used, odd = node_parts(ledger, [span["span_id"] for span in shown])
     device_view = devices(assess, run_id, used, [step for step in odd.to_pylist() if step["window_id"] == run_id])
-    shares = _rests_on(assess, run_id)
+    good = qualities(assess, "a.run_id", "a.run_id = ?::uuid", (run_id,)).get(run_id)
+    row |= quality_cells(good)
+    shares = energy_rests_on(good)
     parts = (
         _power(assess, facts, used),
         _spans(assess, shown, used),
@@ -108,7 +110,7 @@ def run(ledger: Ledger, run_id: str) -> View:
         tiles=impact_tiles(cells, {"energy_j": ", ".join(shares) if len(shares) > 1 else ""}),
         rows=(row,),
         parts=tuple(part for part in parts if part.rows),
-        notes=standing_notes(assess, [facts]),
+        notes=(*standing_notes(assess, [facts]), *quality_notes(good)),
         factors=factor_uses(assess, [facts]),
     )
 
@@ -128,15 +130,6 @@ def _method(facts: Mapping[str, Any]) -> str:
 def _device_energy(facts: Mapping[str, Any]) -> Estimate:
     low, mid, high = (facts[f"device_energy_j_{end}"] for end in ENDS)
     return Estimate(low, mid, high, "J", METHODS[facts["device_method_rank"]])
-
-
-def _rests_on(assess: Assessor, run_id: str) -> list[str]:
-    """How much of the run's energy rests on which method."""
-    rows = assess.rows(
-        "select method_rank, sum(it_energy_j_mid) as energy_j from assessed where run_id = ?::uuid group by 1",
-        (run_id,),
-    )
-    return evidence({METHODS[row["method_rank"]]: row["energy_j"] for row in rows})
 
 
 def _sentence(row: Mapping[str, Any], shares: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from joulebook.reports.views.common import (
     project_filter,
     standing_notes,
 )
+from joulebook.reports.views.quality import TIER, TIER_NOTE, qualities, quality_cells
 
 COLUMNS = (
     Column("name", "Name"),
@@ -31,6 +32,7 @@ COLUMNS = (
     Column("started_at", "Started, UTC", "time"),
     Column("duration_s", "Duration", "duration", "s"),
     *IMPACT_COLUMNS,
+    TIER,
     Column("host", "Host"),
     Column("run_id", "Run", "run"),
 )
@@ -60,7 +62,8 @@ def runs(ledger: Ledger, period: Period, project: str | None = None, limit: int 
     )
     kept = found[:limit]
     gaps = gaps_of(ledger, kept)
-    rows = tuple(run_row(row, gaps[row["run_id"]]) for row in kept)
+    good = qualities(assess, "a.run_id")
+    rows = tuple(run_row(row, gaps[row["run_id"]]) | quality_cells(good.get(row["run_id"])) for row in kept)
     return View(
         key="runs",
         title="Runs",
@@ -68,7 +71,7 @@ def runs(ledger: Ledger, period: Period, project: str | None = None, limit: int 
         sentence=_sentence(found, kept),
         columns=COLUMNS,
         rows=rows,
-        notes=standing_notes(assess, kept) if rows else (),
+        notes=(*standing_notes(assess, kept), TIER_NOTE) if rows else (),
         factors=factor_uses(assess, kept),
         empty=f"No run{of_project(project)} is on record for {period.label}. Record one: joulebook run -- your command",
     )

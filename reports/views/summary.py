@@ -22,7 +22,9 @@ from joulebook.reports.views.common import (
     project_filter,
     standing_notes,
 )
+from joulebook.reports.views.quality import TIER, TIER_NOTE, qualities, quality_cells
 
+ALL = "'all'"
 GROUPS = {
     "project": "coalesce(w.project, '(no project)')",
     "name": "w.name",
@@ -33,17 +35,23 @@ GROUPS = {
 
 def totals(assess: Assessor, period: Period, by: str | None, project: str | None = None) -> list[dict[str, Any]]:
     """Rows of `key`, `runs` and every category's low, mid and high, largest carbon first (days: in order)."""
-    condition, params = project_filter(project)
-    key = GROUPS[by] if by else "'all'"
+    condition, params = inside(period, project)
+    key = GROUPS[by] if by else ALL
     return assess.rows(
         f"""select {key} as key, count(distinct a.run_id) as runs, max(method_rank) as method_rank,
                    list(distinct piece) as pieces, {SUMS_SQL},
                    sum(cpu_time_s) as cpu_time_s, sum(memory_gb_s) as memory_gb_s
             from assessed a join work w on w.span_id = a.run_id
-            where a.at_utc >= ? and a.at_utc < ? {condition}
+            where {condition}
             group by 1 order by {"1" if by == "day" else "carbon_g_mid desc nulls last, 1"}""",
-        (naive(period.start), naive(period.end), *params),
+        params,
     )
+
+
+def inside(period: Period, project: str | None) -> tuple[str, tuple[Any, ...]]:
+    """A condition on `assessed` a and `work` w, and its parameters."""
+    condition, params = project_filter(project)
+    return f"a.at_utc >= ? and a.at_utc < ? {condition}", (naive(period.start), naive(period.end), *params)
 
 
 def summary(ledger: Ledger, period: Period, by: str = "project", project: str | None = None) -> View:
@@ -52,15 +60,19 @@ def summary(ledger: Ledger, period: Period, by: str = "project", project: str | 
         raise InputError(f"cannot sum by {by!r}: choose one of {', '.join(GROUPS)}")
     assess = assess_period(ledger, period)
     found = totals(assess, period, by, project)
-    rows = tuple({by: row["key"], "runs": row["runs"], **impact_cells(row)} for row in found)
+    good = qualities(assess, GROUPS[by], *inside(period, project))
+    rows = tuple(
+        {by: row["key"], "runs": row["runs"], **impact_cells(row), **quality_cells(good.get(row["key"]))}
+        for row in found
+    )
     return View(
         key=f"by_{by}",
         title=f"By {by}",
         subtitle=f"{capital(period.label)} · location-based",
         sentence=f"{plural(len(rows), by)} with recorded energy." if rows else "",
-        columns=(Column(by, by.capitalize()), Column("runs", "Runs", "number"), *IMPACT_COLUMNS),
+        columns=(Column(by, by.capitalize()), Column("runs", "Runs", "number"), *IMPACT_COLUMNS, TIER),
         rows=rows,
-        notes=standing_notes(assess, found) if rows else (),
+        notes=(*standing_notes(assess, found), TIER_NOTE) if rows else (),
         factors=factor_uses(assess, found),
         empty=nothing_found(period, project),
     )
