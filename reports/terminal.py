@@ -32,11 +32,20 @@ PIPE_WIDTH = 500  # a pipe has no width of its own; a name must not be cut or fo
 NARROW = 132
 LESS_NEEDED = (
     "host", "water_l", "cost_usd", "factor_id", "factor_ids", "sensor", "idle_energy_j", "retries", "attempts_n",
-    "cache_read_tokens", "reasoning_tokens", "wasted_attempts", "at_s", "response_id",
+    "cache_read_tokens", "reasoning_tokens", "wasted_attempts", "at_s", "response_id", "period",
 )  # fmt: skip
 PADDING, LEAST_NAME = 3, 8  # characters between two columns, and of a column of names
 MOST_ROWS = {"power": 0, "projection_carbon": 0, "spans": 25, "about": 50, "behind": 25}
-_STYLES = {"failed": "red", "lost": "red", "running": "yellow", "fail": "red", "warn": "yellow", "impossible": "red"}
+_STYLES = {
+    "failed": "red",
+    "lost": "red",
+    "breached": "red",
+    "possible": "yellow",
+    "running": "yellow",
+    "fail": "red",
+    "warn": "yellow",
+    "impossible": "red",
+}
 
 
 class _Pipe(Console):

@@ -247,7 +247,7 @@ def test_the_command(joules: Book, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--home", str(joules.home), "check", "--regression", "train"]
     assert main(words) == 1
     out = capsys.readouterr().out.replace("\u2009", " ")
-    assert "Regression: train uses more energy than before (+20 %, +16.6 to +23.5 %, per step)." in out
+    assert "Regression: train uses more energy than before (+20.0 %, +16.6 to +23.5 %, per step)." in out
     assert main([*words, "--threshold", "25%", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["ok"], told["verdict"], told["per"], told["threshold"]) == (True, "no regression", "step", 0.25)

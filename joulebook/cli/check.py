@@ -83,7 +83,7 @@ def _answer(args: argparse.Namespace, checked: Sequence[Checked], told: Sequence
         print_json(_as_json(checked, told, [*view.notes]))
         return
     rules = next(part for part in view.parts if part.key == "rules")
-    draw(replace(view, tiles=(), columns=rules.columns, rows=rules.rows, parts=()))
+    draw(replace(view, tiles=(), alerts=(), columns=rules.columns, rows=rules.rows, parts=()))
     for one in told:
         if one.outcome != "failed":
             print(f"Alert {one.outcome}: {one.alert.facts['budget']}, {one.alert.facts['rule']}, to {one.target}")

@@ -53,10 +53,11 @@ DECIDES = {
     "mid": "the best estimate is above",
     "high": "only the high end is above",
 }
+SHORT = {"low": "even low is above", "mid": "mid is above", "high": "only high is above"}
 OF = {"carbon": "carbon", "energy": "IT energy", "water": "water", "electricity": "electricity cost", "api": "API cost",
       "cost": "cost of electricity and APIs", "tokens": "tokens of calls"}  # fmt: skip
 NOTES = (
-    "Periods are those of the calendar in UTC. A rule is breached when the best estimate is above what it allows.",
+    "A rule is breached when mid is above what it allows, possible when only high is. Periods are in UTC.",
     "Expected: what is burnt, and the mean of up to eight weeks behind. Its band (5 to 95 %) foresees no growth.",
 )
 MOST_ALERTS = 50
@@ -243,9 +244,9 @@ def rule_row(one: Checked, verdict: Verdict) -> dict[str, Any]:
 
 def _remark(verdict: Verdict) -> str:
     """Why it is so, in a few words."""
-    about = verdict.reason or DECIDES.get(verdict.decides, "")
-    when = f"on {day(midnight(verdict.day))}" if verdict.day else ""
-    told = "" if verdict.rule.fails or verdict.state != "breached" else "the check does not fail for it"
+    about = verdict.reason or SHORT.get(verdict.decides, "")
+    when = day(midnight(verdict.day)) if verdict.day else ""
+    told = "" if verdict.rule.fails or verdict.state != "breached" else "no failure"
     return "; ".join(text for text in (when, about, told) if text)
 
 

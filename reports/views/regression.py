@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 from typing import Any
 
@@ -42,9 +43,8 @@ def regression(found: Compared) -> View:
         sentence=_sentence(found),
         tiles=(Tile("Candidate ÷ baseline", found.ratio, found.verdict),),
         columns=COLUMNS,
-        rows=(group_row("baseline", found.baseline), group_row("candidate", found.candidate)),
+        rows=(_shown("baseline", found.baseline), _shown("candidate", found.candidate)),
         notes=tuple(remarks(found)),
-        alerts=() if found.is_ok else (f"Regression: {_change(found)}.",),
     )
 
 
@@ -61,8 +61,12 @@ def _change(found: Compared) -> str:
     """`+12 % (8 to 16 %) per step`."""
     if found.ratio.mid is None or found.ratio.low is None or found.ratio.high is None:
         return ""
-    low, mid, high = (f"{(end - 1) * 100:+.3g}" for end in (found.ratio.low, found.ratio.mid, found.ratio.high))
+    low, mid, high = (_signed((end - 1) * 100) for end in (found.ratio.low, found.ratio.mid, found.ratio.high))
     return f"{mid}{THIN}%, {low} to {high}{THIN}%, per {found.per}"
+
+
+def _signed(percent: float) -> str:
+    return f"{'−' if percent < 0 else '+'}{number(abs(percent))}"
 
 
 def remarks(found: Compared) -> list[str]:
@@ -73,6 +77,11 @@ def remarks(found: Compared) -> list[str]:
     if found.left_out:
         told.append(f"{plural(found.left_out, 'run')} of this name left out: not finished, failed, or without energy.")
     return told
+
+
+def _shown(name: str, group: Mean) -> dict[str, Any]:
+    """The subtitle says per what: so its joules can be written as Wh."""
+    return {**group_row(name, group), "energy": replace(group.energy, unit="J")}
 
 
 def group_row(name: str, group: Mean) -> dict[str, Any]:
