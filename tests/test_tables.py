@@ -6,11 +6,17 @@ import csv
 import math
 import re
 from collections import Counter
+from collections.abc import Callable
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+
+from joulebook.accounting.errors import FactorError
+from joulebook.accounting.factors import load, parse_table
+from joulebook.accounting.factors.hardware import load_hardware, making, parse_hardware, published
+from joulebook.accounting.factors.regions import cloud_regions, parse_regions
 
 TABLES = Path(__file__).parents[1] / "data" / "tables"
 HEADER = ["value", "low", "high", "unit", "region", "valid_from", "valid_to",
@@ -28,7 +34,21 @@ CONTRACT = {
     "cpu_power": ("W", KEY, 0.1),
     "it_overhead": ("1", KEY, 1.0),
     "dram_power": ("W/GB", KEY, 0.01),
+    "electricity_adpe": ("kgSb/kWh", PLACE, 1e-9),
+    "electricity_primary_energy": ("J/kWh", PLACE, 3.6e6),  # what a kWh is itself
+    "technology_intensity": ("gCO2e/kWh", KEY, 0.0),
+    "technology_intensity_direct": ("gCO2e/kWh", KEY, 0.0),
+    "upstream_share": ("1", PLACE, 0.0),
+    "grid_losses": ("1", PLACE, 0.0),
+    "hardware_lifetime": ("year", KEY, 1.0),
+    "social_cost_of_carbon": ("USD/t", KEY, 1.0),
 }
+# What holds for a place or a key that is named, and for no other.
+NOT_OF_THE_WORLD = {
+    "electricity_primary_energy", "technology_intensity", "technology_intensity_direct", "upstream_share",
+    "grid_losses", "social_cost_of_carbon",
+}  # fmt: skip
+MAY_BE_ZERO = {"technology_intensity_direct", "upstream_share"}
 Row = dict[str, str]
 
 
@@ -76,7 +96,7 @@ def test_numbers_are_finite_and_ordered(table: str) -> None:
         value, low, high = (float(row[name]) for name in ("value", "low", "high"))
         assert least <= low <= value <= high, row
         assert math.isfinite(high), row
-        assert value > 0, row
+        assert value > 0 or table in MAY_BE_ZERO, row
 
 
 def test_unit_and_region(table: str) -> None:
@@ -84,13 +104,14 @@ def test_unit_and_region(table: str) -> None:
     rows = read(table)
     assert {row["unit"] for row in rows} == {unit}
     assert [row["region"] for row in rows if not re.fullmatch(pattern, row["region"])] == []
-    assert "WORLD" in {row["region"] for row in rows}
+    assert ("WORLD" in {row["region"] for row in rows}) == (table not in NOT_OF_THE_WORLD)
 
 
 def test_days(table: str) -> None:
     for row in read(table):
         assert day(row["valid_from"]) < last_day(row), row
-        assert day(row["retrieved"]) >= day(row["valid_from"]), row
+        if table != "social_cost_of_carbon":  # the damage of emissions that are still to come
+            assert day(row["retrieved"]) >= day(row["valid_from"]), row
 
 
 def test_rows_are_sorted_and_single(table: str) -> None:
@@ -157,8 +178,72 @@ def test_a_cpu_that_nobody_named_spans_every_known_one() -> None:
         ("cpu_power", "intel-granite-rapids", "2020-01-01", 2.527),  # ccf-coefficients
         ("dram_power", "WORLD", "2016-01-01", 0.3725),  # Green Algorithms
         ("it_overhead", "WORLD", "2012-01-01", 1 / 0.92),  # 80 PLUS Gold at 230 V, half load
+        ("electricity_primary_energy", "FR", "2020-01-01", 9.3135e6),  # ADEME, as EcoLogits has it
+        ("electricity_adpe", "US", "2020-01-01", 9.855e-8),  # the same
+        ("technology_intensity", "coal", "2014-01-01", 820),  # IPCC AR5, annex III, table A.III.2
+        ("technology_intensity", "nuclear", "2014-01-01", 12),  # the same
+        ("technology_intensity_direct", "gas", "2014-01-01", 370),  # the same
+        ("grid_losses", "US", "2018-01-01", 0.05),  # EIA
+        ("social_cost_of_carbon", "epa", "2025-01-01", 210),  # EPA, 2 %
+        ("social_cost_of_carbon", "uba", "2025-01-01", 345 * 1.13),  # Umweltbundesamt; 1.13 USD per EUR
     ],
 )
 def test_spot_values(table: str, region: str, valid_from: str, published: float) -> None:
     [row] = [row for row in read(table) if (row["region"], row["valid_from"]) == (region, valid_from)]
     assert float(row["value"]) == pytest.approx(published, rel=5e-4)
+
+
+# A row without its source, its date or its licence is rejected ------------------------------------------------------
+
+
+@pytest.mark.parametrize("column", ["source", "retrieved", "licence", "url", "basis"])
+def test_a_factor_without_its_origin_is_rejected(column: str) -> None:
+    head, good = (TABLES / "pue.csv").read_text("utf-8").splitlines()[:2]
+    cells = next(csv.DictReader([head, good])) | {column: ""}
+    planted = ",".join(f'"{cells[name]}"' for name in HEADER)
+    with pytest.raises(FactorError, match=f"factor table pue, line 3: {column} missing; every fact has a source"):
+        parse_table("pue", "\n".join((head, good, planted)))
+
+
+@pytest.mark.parametrize("column", ["source", "retrieved", "licence"])
+@pytest.mark.parametrize(("table", "parse"), [("hardware_embodied", parse_hardware), ("cloud_regions", parse_regions)])
+def test_a_row_of_a_catalogue_without_its_origin_is_rejected(
+    table: str, parse: Callable[[str], object], column: str
+) -> None:
+    head, good = (TABLES / f"{table}.csv").read_text("utf-8").splitlines()[:2]
+    cells = next(csv.DictReader([head, good])) | {column: ""}
+    planted = ",".join(f'"{cells[name]}"' for name in head.split(","))
+    with pytest.raises(FactorError, match=f"{table}, line 3: {column} missing"):
+        parse("\n".join((head, good, planted)))
+
+
+def test_making_hardware_is_whole_and_its_spread_is_shown() -> None:
+    """Of one class of card 127.6 to 575 kg are published; it is taken as 250 kg, P5 to P95 130 to 575."""
+    assert [figure.value for figure in published("H100")] == [
+        127600,
+        150000,
+        164000,
+        181000,
+        273000,
+        318000,
+        568000,
+        575000,
+    ]
+    taken = making("NVIDIA H100 80GB HBM3")
+    assert taken is not None
+    assert taken.range_of("gwp_g") == (130_000, 250_000, 575_000)
+    assert taken == making("NVIDIA A100-SXM4-80GB")
+    for figure in load_hardware():
+        assert figure.unit == {"gwp_g": "g", "adpe_kgsb": "kgSb", "primary_energy_j": "J"}[figure.category], figure
+        assert min(len(figure.source), len(figure.basis)) > 5, figure
+    assert making("NVIDIA A10") is None  # no name is taken for another
+
+
+def test_every_cloud_region_stands_on_a_grid_that_is_known() -> None:
+    """Both the country's and, where it has one, the state's own: never the world's."""
+    known = load()
+    for row in cloud_regions().values():
+        assert known.knows_place("carbon_intensity", row.place), row
+        assert known.select("carbon_intensity", row.place, date(2024, 7, 1)).match != "world", row
+    clouds = Counter(row.provider for row in cloud_regions().values())
+    assert clouds == {"aws": 39, "azure": 58, "gcp": 45}
