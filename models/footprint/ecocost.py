@@ -119,9 +119,9 @@ def as_published(call: Call, region: str | None) -> dict[str, Estimate]:
     import ecocost
 
     tokens: dict[str, Any] = {
-        "input_tokens": call.input_tokens,
-        "output_tokens": call.output_tokens,
-        "cached_input_tokens": call.cached_tokens,
+        "input_tokens": round(call.input_tokens),
+        "output_tokens": round(call.output_tokens),
+        "cached_input_tokens": round(call.cached_tokens),
     }
     known = region if region in _knowledge().regions else None
     told = ecocost.estimate(call.model, provider=_its_name(call.provider), region=known, **tokens)

@@ -23,3 +23,9 @@ def api_page(ledger: Any, what: Asked) -> None:
     from joulebook.reports.views import api_page
 
     show(api_page(ledger, period_of(what), what.project), what, ledger)
+
+
+def budgets_page(ledger: Any, what: Asked) -> None:
+    from joulebook.reports.views import budgets
+
+    show(budgets(ledger), what, ledger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from joulebook.reports.screens import cost, insight, trust
+from joulebook.reports.screens import cost, future, impact, insight, runtime, trust
 from joulebook.reports.screens.page import Body
 
 
@@ -27,13 +27,26 @@ GROUPS: dict[str, tuple[Screen, ...]] = {
         Screen("Overview", "overview", "bar_chart", cost.overview_page),
         Screen("Runs", "runs", "table_rows", cost.runs_page),
         Screen("API usage", "api", "api", cost.api_page),
+        Screen("Budgets", "budgets", "speed", cost.budgets_page),
     ),
     "Insight": (
         Screen("Explore", "explore", "query_stats", insight.explore_page),
         Screen("Compare", "compare", "compare_arrows", insight.compare_page),
+        Screen("Impacts", "impacts", "public", impact.impacts_page),
+        Screen("Embodied", "embodied", "memory", impact.embodied_page),
+        Screen("Scopes", "scopes", "donut_small", impact.scopes_page),
+        Screen("Idealized runtime", "idealized", "timer", runtime.idealized_page),
+        Screen("Frontier", "frontier", "trending_up", runtime.frontier_page),
+    ),
+    "Future": (
+        Screen("Portfolio", "portfolio", "folder_copy", future.portfolio_page),
+        Screen("Projection", "projection", "show_chart", future.projection_page),
+        Screen("Return on Environment", "roe", "eco", future.roe_page),
+        Screen("Claims", "claims", "verified", future.claims_page),
     ),
     "Trust": (
         Screen("Reconcile", "reconcile", "balance", trust.reconcile_page),
+        Screen("Restatement", "restatement", "history", trust.restatement_page),
         Screen("Method", "method", "functions", trust.method_page),
         Screen("Sources", "sources", "library_books", trust.sources_page),
     ),

@@ -39,7 +39,8 @@ BEGINNINGS = {
     "api": ("To record calls", FIRST_CALL, "python"),
     "reconcile": ("To import a provider's export", "joulebook import openai usage.csv", "sh"),
 }
-WITHOUT_RECORDS = ("sources", "method")  # Views that do not speak of what was recorded
+# Views whose own words say what to do where they are empty.
+WITHOUT_RECORDS = ("sources", "method", "budgets", "claims", "kept", "embodied", "frontier", "portfolio", "projection")
 Body = Callable[[Any, "Asked"], None]
 Controls = Callable[[], None]
 

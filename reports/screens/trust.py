@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
 
+from joulebook.reports import format as fmt
 from joulebook.reports.screens.page import Asked, choose, chosen, period_of, show, write_words
 
 
@@ -13,6 +15,30 @@ def reconcile_page(ledger: Any, what: Asked) -> None:
     from joulebook.reports.views import reconciled
 
     show(reconciled(ledger, period_of(what)), what, ledger)
+
+
+def restatement_page(ledger: Any, what: Asked) -> None:
+    """The factors that were in force before, against those of now."""
+    from joulebook.accounting import basis
+    from joulebook.accounting.assessment import restate
+    from joulebook.accounting.lines import Scope
+    from joulebook.reports.views import kept_bases, restatement
+
+    kept = basis.kept(ledger.home)
+    if not kept:
+        show(kept_bases(kept), what, ledger)
+        return
+    named = {each.basis_id: f"{fmt.moment(each.since)} · {each.basis_id[:12]}" for each in kept}
+
+    def controls() -> None:
+        with st.container(key="choices", horizontal=True):
+            choose("From", "from", named, kept[-1].basis_id)
+            choose("To", "to", {basis.NOW: "Now", **named})
+
+    before, after = chosen("from", named, kept[-1].basis_id), chosen("to", {basis.NOW: "Now", **named})
+    found = [basis.find(ledger.home, name) for name in (before, after)]
+    view = restatement(restate(ledger, Scope(what.start, what.end, what.project), found[0], found[1]))
+    show(replace(view, parts=(*view.parts, kept_bases(kept))), what, ledger, controls=controls)
 
 
 def method_page(ledger: Any, what: Asked) -> None:
