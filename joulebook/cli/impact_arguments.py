@@ -21,6 +21,7 @@ def factors(add: Add) -> None:
     shown.add_argument("--regions", action="store_true", help="instead, the regions of clouds and their grids")
     shown.add_argument("--hardware", action="store_true", help="instead, what making hardware takes, and its sources")
     shown.add_argument("--series", action="store_true", help="instead, the hourly and monthly factors of this home")
+    shown.add_argument("--sets", action="store_true", help="instead, the factor sets that were used here, for `assess`")
     parser.add_argument("--format", choices=FORMATS, help="whose file it is")
     parser.add_argument("--licence", help="under which the file was given to you (default: not to be passed on)")
 

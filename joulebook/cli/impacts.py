@@ -73,6 +73,7 @@ def _answer(args: argparse.Namespace, view: View) -> int:
 
 def factors(args: argparse.Namespace) -> int:
     """The factors in force or of a kind; or a file of them into the home."""
+    from joulebook.accounting.basis import kept
     from joulebook.accounting.site import load_site
     from joulebook.reports import views
 
@@ -85,6 +86,8 @@ def factors(args: argparse.Namespace) -> int:
         return answer(args, views.hardware())
     if args.series:
         return answer(args, views.series(home))
+    if args.sets:
+        return answer(args, views.kept_bases(kept(home)))
     return answer(args, views.factors(load_site(home), args.kind, args.region, home))
 
 

@@ -144,6 +144,7 @@ def _notes(told: Assessment, runs: int) -> Iterable[str]:
     quality = told.quality["carbon_g"] if told.sampled else None
     if quality:
         yield tiers_in_words(quality)
+    yield "Own machines only. Calls of model APIs are estimated by several engines, and their spread: joulebook scopes."
     yield basis_in_words(told.basis)
 
 
