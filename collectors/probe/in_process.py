@@ -30,7 +30,8 @@ class InProcess:
             raise MissingExtra("a model in this process", "huggingface") from error
         self._torch: Any = torch
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._model = _loaded(transformers, path, _dtype(torch, dtype, self._device)).to(self._device).eval()
+        with torch.device(self._device):  # made where it is to be, or random weights take minutes
+            self._model = _loaded(transformers, path, _dtype(torch, dtype, self._device)).to(self._device).eval()
         self._vocab = int(self._model.config.vocab_size)
         self._batch = batch
         self._name = path.stem if path.is_file() else path.name

@@ -2,7 +2,7 @@
 
     <folder>/plan.json       what is asked of whom; another plan needs another folder
     <folder>/samples.jsonl   one line a request; check.jsonl the same of sizes that the plan lacks
-    <folder>/energy.jsonl    one line a size: how many requests a run of this folder's own journal had
+    <folder>/energy.jsonl    one line a size: how often a run of this folder's own journal asked it
 
 A run of a few milliseconds is too short for a sensor that looks every tenth of a second: for its energy a size is asked
 again and again for a while.

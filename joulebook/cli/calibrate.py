@@ -240,7 +240,7 @@ def _energies(session: Session) -> dict[tuple[int, int], Estimate]:
     told = _of_process(ledger) if session.about.where == "process" else _of_node(ledger)
     metered = sessions.rows(session.folder / sessions.ENERGY)
     return {
-        tuple(row["asked"]): told[row["run_id"]].scaled(1 / row["requests"], "J")
+        tuple(row["asked"]): told[row["run_id"]].scaled(1 / (row["requests"] * session.about.batch), "J")
         for row in metered
         if row["run_id"] in told
     }
