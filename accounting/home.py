@@ -4,6 +4,7 @@
     <home>/lease/              empty files: who of a node's processes reads which sensor
     <home>/parquet/            sealed journals, one folder per fact and day
     <home>/ledger.duckdb       the ledger, which can be made anew from the two above
+    <home>/kept/               factor sets and sites that were used, so that old reports can be made again
     <home>/site.toml           where this machine stands (`joulebook init`)
     <home>/reports/            PDF reports
 
