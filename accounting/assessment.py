@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from joulebook.accounting import drawn
 from joulebook.accounting.assess import CATEGORIES, check_region
 from joulebook.accounting.factors import Match
-from joulebook.accounting.in_force import KINDS, worst_match
-from joulebook.accounting.lines import Lines, Scope, lines
+from joulebook.accounting.in_force import worst_match
+from joulebook.accounting.lines import Lines, Scope, kinds_of, lines
 from joulebook.accounting.quality import Line, Quality, quality
 from joulebook.accounting.records import METHODS
 from joulebook.accounting.restate import FROM, TO, Assessed, Caused, caused, known_or_not
@@ -89,8 +89,7 @@ def quality_lines(assessed: Assessed, category: str) -> list[tuple[int, Line]]:
 def factors_of(found: Lines, place: int) -> list[tuple[str, Match]]:
     """The factors that some lines were seen with, by kind and then by time, each once."""
     used = sorted(set(found.piece.tolist()))
-    kinds = [kind for kind in KINDS if kind in drawn.kinds_of(found)]
-    told = [(kind, found.pieces[number][place].match_of(kind)) for kind in kinds for number in used]
+    told = [(kind, found.pieces[number][place].match_of(kind)) for kind in kinds_of(found) for number in used]
     return list(dict.fromkeys((kind, match) for kind, match in told if match))
 
 

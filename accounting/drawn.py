@@ -12,12 +12,12 @@ total itself are wider: there everything is low, or high, at once.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from joulebook.accounting.assess import CATEGORIES, impact_amounts
 from joulebook.accounting.in_force import ENDS, KINDS
-from joulebook.accounting.lines import Lines, Source, impacts, it_energy_of, numpy
-from joulebook.accounting.restate import exact_sum
+from joulebook.accounting.lines import Lines, Source, impacts, it_energy_of, kinds_of, numpy
 from joulebook.accounting.site import LEAST, Range
 from joulebook.accounting.uncertainty import DRAWS, SEED, draws, spread, uniform
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from joulebook.accounting.lines import Array
 
 LOW, MID, HIGH = range(len(ENDS))
-# Factors that only some sources need; the others belong to every joule.
-ONLY_FOR = {"cpu_power": "s", "dram_power": "GB", "it_overhead": "device"}
 
 
 class Swing(NamedTuple):
@@ -43,12 +41,6 @@ def inputs(lines: Lines, place: int = 0) -> list[str]:
     low, _, high = lines.amounts[place]
     unsure = {lines.sources[number] for number in lines.source[low < high].tolist()}
     return [*sorted({_reading_of(source) for source in unsure}), *ranged]
-
-
-def kinds_of(lines: Lines) -> list[str]:
-    """The kinds of factors that the amounts of some lines need."""
-    needed = {word for source in lines.sources for word in (source.unit, source.boundary)}
-    return [kind for kind in KINDS if ONLY_FOR.get(kind, kind) in {kind, *needed}]
 
 
 def _is_wide(values: Range) -> bool:
@@ -111,4 +103,4 @@ def _moved(lines: Lines, place: int, name: str, end: int) -> dict[str, float]:
     factors = {kind: lines.range_of(kind, place, end if kind == name else MID) for kind in KINDS}
     of_reading = np.array([_reading_of(source) == name for source in lines.sources])[lines.source]
     amounts = np.where(of_reading, lines.amounts[place][end], lines.amounts[place][MID])
-    return {category: exact_sum(values) for category, values in impacts(lines, amounts, factors).items()}
+    return {category: fsum(values) for category, values in impacts(lines, amounts, factors).items()}

@@ -122,6 +122,10 @@ class Lines:
         return values[self.piece]
 
 
+# Factors that only some sources need; the others belong to every joule.
+ONLY_FOR = {"cpu_power": "s", "dram_power": "GB", "it_overhead": "device"}
+
+
 def numpy() -> Any:
     try:
         import numpy as np
@@ -208,10 +212,10 @@ def _amounts(ledger: Ledger, scope: Scope, idle: str, tables: dict[str, pa.Table
     where, params = _where(scope)
     amounts = ", ".join(f"{amount_sql(end, idle)} as amount_{end}" for end in ENDS)
     sums = ", ".join(f"sum(amount_{end} order by at_utc, amount_{end}) as amount_{end}" for end in ENDS)
-    keys = "run_id, piece, sensor, unit, boundary, method_rank"
+    keys = "started_at_utc, run_id, piece, sensor, unit, boundary, method_rank"
     return ledger.query(
         f"""select {keys}, {sums} from (select *, {METHOD_RANK_SQL} as method_rank from (
-                select e.* replace (split_part(e.sensor, ':', 1) as sensor), f.piece, {amounts} from {_from(scope)}
+                select e.* replace (split_part(e.sensor, ':', 1) as sensor), s.started_at_utc, f.piece, {amounts} from {_from(scope)}
                 join piece f on e.at_utc >= f.start_utc and e.at_utc < f.end_utc where {where}))
             where amount_mid is not null group by {keys} order by {keys}""",
         params,
@@ -260,6 +264,12 @@ def it_energy_of(source: Source, amount: Any, factors: Mapping[str, Any]) -> Any
     if source.unit == "GB":
         amount = memory_energy_j(amount, dram_power_w_per_gb=factors["dram_power"])
     return it_energy_j(amount, it_overhead=factors["it_overhead"]) if source.boundary == "device" else amount
+
+
+def kinds_of(lines: Lines) -> list[str]:
+    """The kinds of factors that the amounts of some lines need."""
+    needed = {word for source in lines.sources for word in (source.unit, source.boundary)}
+    return [kind for kind in KINDS if ONLY_FOR.get(kind, kind) in {kind, *needed}]
 
 
 def impacts(lines: Lines, amounts: Array, factors: Mapping[str, Array]) -> dict[str, Array]:

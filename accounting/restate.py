@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from joulebook.accounting.assess import CATEGORIES, missing_factor
 from joulebook.accounting.estimates import Estimate, between, unknown
 from joulebook.accounting.in_force import ENDS, KINDS
-from joulebook.accounting.lines import Lines, impacts, impacts_at, numpy
+from joulebook.accounting.lines import Held, Lines, impacts, impacts_at, kinds_of, numpy
 from joulebook.accounting.records import METHODS
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Assessed:
     def total(self, category: str) -> Estimate:
         if not len(self.lines):
             return unknown(CATEGORIES[category][0], "no energy was recorded")
-        ends = (exact_sum(end[category]) for end in self.at_ends)
+        ends = (math.fsum(end[category]) for end in self.at_ends)
         return known_or_not(category, ends, METHODS[int(self.lines.method_rank.max())])
 
     def runs(self, category: str) -> list[Estimate]:
@@ -68,11 +68,6 @@ def known_or_not(category: str, ends: Iterable[float], method: str) -> Estimate:
     """An amount of a category; unknown where a factor is missing, which makes it no number."""
     found, unit = tuple(ends), CATEGORIES[category][0]
     return unknown(unit, missing_factor(category)) if math.isnan(found[1]) else between(found, unit, method)
-
-
-def exact_sum(amounts: Iterable[float]) -> float:
-    """The sum to the last bit, in whatever order and on whatever machine."""
-    return math.fsum(amounts)
 
 
 # Two bases --------------------------------------------------------------------------------------------------------
@@ -106,7 +101,7 @@ class Caused:
 
     def _change_in(self, kind: str, pairs: Sequence[object], pair: object) -> dict[str, float]:
         there = numpy().array([each == pair for each in pairs])[self.lines.piece]
-        return {category: exact_sum(added[there]) for category, added in self.added[kind].items()}
+        return {category: math.fsum(added[there]) for category, added in self.added[kind].items()}
 
     def by_run(self, kind: str, category: str) -> list[float]:
         return self.lines.by_run(self.added[kind][category]).tolist()
@@ -130,17 +125,14 @@ def caused(lines: Lines) -> Caused:
 
 def changed(lines: Lines) -> list[str]:
     """The kinds of factors whose mid values differ somewhere between the bases, and idle energy where it does."""
-    kinds = [
-        kind
-        for kind in KINDS
-        if any(piece[FROM].range_of(kind)[1] != piece[TO].range_of(kind)[1] for piece in lines.pieces)
-    ]
+    kinds = [kind for kind in kinds_of(lines) if any(_differs(kind, *piece) for piece in lines.pieces)]
     same = (lines.amounts[FROM][1] == lines.amounts[TO][1]).all()
     return kinds if same else [*kinds, IDLE]
 
 
-def _differ(before: float, after: float) -> bool:
-    return before != after and not (math.isnan(before) and math.isnan(after))
+def _differs(kind: str, before: Held, after: Held) -> bool:
+    mids = [held.range_of(kind)[1] for held in (before, after)]
+    return mids[FROM] != mids[TO] and not all(map(math.isnan, mids))
 
 
 def _with(lines: Lines, chosen: frozenset[str]) -> dict[str, Array]:
