@@ -1,10 +1,10 @@
-"""How much of a GPU's power is for being awake, for bytes and for FLOP: layers like a transformer's, under NVML's counter.
+"""How much of a GPU's power is for being awake, for bytes and for FLOP: layers of a transformer under NVML's counter.
 
     python3 benchmarks/energy_split.py [--seconds 2] > energy_split.json     (needs PyTorch, nvidia-ml-py and one GPU)
 
-Layers of Llama-3-8B's shape with random weights decode batches over caches of several lengths, and take in prompts; each
-case is one CUDA graph, replayed for some seconds. Of each: seconds and joules a pass, and the FLOP and bytes that its
-mathematics asks for. `benchmarks/roofline.py --energy FILE` fits the split to them.
+Layers of Llama-3-8B's shape with random weights decode batches over caches of several lengths, and take in prompts.
+Each case is one CUDA graph, replayed for some seconds. Of each: seconds and joules a pass, and the FLOP and bytes that
+its mathematics asks for. `benchmarks/roofline.py` fits the split to those that lie in `benchmarks/measured`.
 """
 
 from __future__ import annotations

@@ -163,9 +163,9 @@ def test_ones_own_server_is_measured_in_and_out_alike():
     assert own.operational["gwp_g"].mid == pytest.approx(energy.mid / 1000 * FRANCE.range_of("carbon_intensity")[1])
 
 
-def test_what_is_not_measured_or_not_built_says_so():
+def test_what_is_not_measured_or_closed_says_so():
     assert "serve-meter" in (said(LONG, "measured").reason or "")
-    assert "not part of this version" in (said(LONG, "roofline").reason or "")
+    assert "closed model is not known" in (said(LONG, "roofline").reason or "")
 
 
 # The answer -------------------------------------------------------------------------------------------------------
@@ -311,4 +311,4 @@ def test_the_command_drawn(tmp_path, capsys):
     code, out, _ = ask(tmp_path, capsys, *words, "--region", "WORLD")
     assert code == 0
     assert "A world average stands for the grid" in out
-    assert "roofline says nothing" in out
+    assert "roofline-1 says nothing" in out

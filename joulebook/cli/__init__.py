@@ -5,6 +5,7 @@
     commands    one function a command: arguments in, exit code out
     prices, footprint, calls, imports, exports, receive, serve    the same for what has to do with calls of model APIs
     runtime     one request alone, fits, profiles, recorded calls beside the yardstick, the frontier
+    roofline    a model on hardware that nobody measured it on, and what holds it up
     calibrate   probes of a model, and the profile that they give
     check       budgets and regressions, for people and pipelines
     returns     Return on Environment, and claims
@@ -48,7 +49,7 @@ ROOMS = {
     "roe": "returns", "claim": "returns",
     "project": "projection", "portfolio": "projection",
     "idealized": "runtime", "fit": "runtime", "denoise": "runtime", "profiles": "runtime", "normalised": "runtime",
-    "frontier": "runtime",
+    "frontier": "runtime", "roofline": "roofline",
 }  # fmt: skip
 
 

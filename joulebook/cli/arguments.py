@@ -13,6 +13,7 @@ from joulebook.cli import (
     probe_arguments,
     projection_arguments,
     returns_arguments,
+    roofline_arguments,
     runtime_arguments,
 )
 from joulebook.cli.options import Add, pair, period, reading, seconds, share, when
@@ -95,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
         *returns_arguments.ALL,
         *projection_arguments.ALL,
         *runtime_arguments.ALL,
+        *roofline_arguments.ALL,
     ):
         add(partial(_command, commands))
     return top

@@ -7,7 +7,8 @@
     ecocost     ecocost's, asked through the package
     epoch       Epoch AI's, for the models that it worked out
     disclosed   what providers have said themselves
-    own         measured J/token of one's own server; the roofline, when it is there
+    roofline    open models on the usual hardware, over a range of batches
+    own         measured J/token of one's own server
     engines     all of them, listed once
 
 An engine that models a call says what its tokens use as `Rates` of IT energy and of manufacture. From there on all go

@@ -10,7 +10,7 @@ from joulebook.accounting.errors import InputError
 from joulebook.accounting.estimates import Estimate, between, ends_of, unknown
 from joulebook.accounting.factors import WORLD, load
 from joulebook.accounting.site import Site
-from joulebook.models.footprint import disclosed, ecocost, ecologits, epoch, mixes
+from joulebook.models.footprint import disclosed, ecocost, ecologits, epoch, mixes, roofline
 from joulebook.models.footprint.answer import (
     Amounts,
     Correction,
@@ -23,7 +23,7 @@ from joulebook.models.footprint.answer import (
     total_of,
 )
 from joulebook.models.footprint.call import Absent, Call, Rates
-from joulebook.models.footprint.own import measured, roofline
+from joulebook.models.footprint.own import measured
 from joulebook.models.footprint.place import Place, place_at
 from joulebook.models.footprint.spread import Answer, spread_of
 
@@ -96,7 +96,7 @@ ENGINES = (
     Engine(ecocost.NAME, ecocost.VERSION, by_ecocost),
     Engine(epoch.NAME, epoch.VERSION, by_epoch),
     Engine("disclosed", "", disclosed.estimate),
-    Engine("roofline", "", roofline),
+    Engine(roofline.NAME, roofline.VERSION, roofline.by_roofline),
 )
 
 

@@ -9,12 +9,11 @@ from joulebook.models.footprint.answer import Footprint, absent, modelled
 from joulebook.models.footprint.call import Absent, Call, Rate, Rates
 from joulebook.models.footprint.place import SITE, Place
 
-NAME, ROOFLINE = "measured", "roofline"
+NAME = "measured"
 NOT_MEASURED = Absent(
     "no energy per token of one's own server was given: `joulebook serve-meter` measures it, a provider's is not ours "
     "to measure"
 )
-LATER = Absent("the idealised runtime of a model on its hardware is not part of this version of joulebook")
 NOTES = (
     "IT energy per token, in and out alike; PUE and WUE are the site's.",
     "The manufacture of one's own server is not known here.",
@@ -29,7 +28,3 @@ def measured(call: Call, place: Place, j_per_token: Estimate | None) -> Footprin
     rates = Rates((low, mid, high), place.range_of("pue"), place.range_of("wue"), {}, ("one's own server",), NOTES)
     said = modelled((NAME, ""), call, place, rates, j_per_token.method)
     return replace(said, factor_ids=(*said.factor_ids, *(place.matches[kind].factor.factor_id for kind in SITE)))
-
-
-def roofline(call: Call, place: Place) -> Footprint:  # noqa: ARG001 — the seam of an engine that is not built yet
-    return absent(ROOFLINE, "", LATER)

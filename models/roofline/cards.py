@@ -15,7 +15,7 @@ from dataclasses import dataclass
 class Latent:
     """Multi-head latent attention: queries and keys go through narrow vectors, and the cache holds one per token.
 
-    `query_rank`: 0 when queries go straight. `rope_width` and `plain_width`: of a query head, with and without position.
+    `query_rank`: 0 when queries go straight. `rope_width`, `plain_width`: of a query head, with and without position.
     """
 
     query_rank: int

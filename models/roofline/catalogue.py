@@ -1,4 +1,4 @@
-"""The model cards that came with joulebook: `data/tables/model_cards.csv`, one open model a row, from its `config.json`.
+"""The model cards that came with joulebook: `data/tables/model_cards.csv`, an open model a row, from its `config.json`.
 
     "meta-llama/Llama-3.1-8B-Instruct", "llama-3.1-8b" ─> find ─> ModelCard
 

@@ -1,10 +1,10 @@
-"""A Hugging Face `config.json` read as a model card. The one place that knows the names that model families give things.
+"""A Hugging Face `config.json` read as a model card: the one place that knows what model families call things.
 
     text -> JSON -> the part about text -> sizes, experts, window, latent attention, precision -> ModelCard
 
 What the roofline has no formula for is refused: state-space and linear-attention layers, and layers that differ in
-ways other than those above. Sparse attention that looks at the best few tokens of the context (`index_topk`) is taken for
-a window of as many: what it reads to find them is not counted, which is under a tenth of a step up to 100,000 tokens.
+ways other than those above. Sparse attention that looks at the best few tokens of the context (`index_topk`) is taken
+for a window of as many: what it reads to find them is not counted.
 """
 
 from __future__ import annotations
@@ -29,10 +29,28 @@ FFN = ("intermediate_size", "ffn_hidden_size", "ffn_dim", "n_inner")
 EXPERTS = ("n_routed_experts", "num_local_experts", "num_experts", "moe_num_experts")
 ACTIVE = ("num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_top_k")
 # Families whose feed-forward part is not gated: two matrices.
-PLAIN = {"bloom", "gpt2", "gptj", "gpt_neox", "gpt_neo", "opt", "falcon", "phi", "mpt", "gpt_bigcode", "starcoder2", "nemotron"}
+PLAIN = {
+    "bloom",
+    "gpt2",
+    "gptj",
+    "gpt_neox",
+    "gpt_neo",
+    "opt",
+    "falcon",
+    "phi",
+    "mpt",
+    "gpt_bigcode",
+    "starcoder2",
+    "nemotron",
+}
 UNKNOWN_LAYERS = ("hybrid_override_pattern", "layers_block_type", "linear_num_key_heads", "linear_attn_config",
                   "mamba_d_state", "ssm_cfg", "compress_ratios", "block_configs", "global_head_dim",
                   "swa_num_key_value_heads", "attention_other_setting")  # fmt: skip
+# What a quantisation_config says of its kind; the first that fits.
+QUANTISED = {
+    "mxfp4": ("mxfp4",), "nvfp4": ("nvfp4",), "fp8": ("fp8", "float8"),
+    "int4": ("awq", "gptq", '"num_bits": 4', '"bits": 4', "int4"), "int8": ("int8", '"num_bits": 8'),
+}  # fmt: skip
 FLOATS = {"bfloat16": "bf16", "float16": "fp16", "float32": "bf16"}  # full precision is served in half
 
 
@@ -182,10 +200,10 @@ def _precision(text: Config, name: str) -> str:
     if not quantised:
         return FLOATS.get(str(text.get("dtype") or text.get("torch_dtype") or "bfloat16"), "bf16")
     said = json.dumps(quantised).lower()
-    for kind, words in (("mxfp4", ("mxfp4",)), ("nvfp4", ("nvfp4",)), ("fp8", ("fp8", "float8")),
-                        ("int4", ("awq", "gptq", '"num_bits": 4', '"bits": 4', "int4")), ("int8", ("int8", '"num_bits": 8'))):  # fmt: skip
-        if any(word in said for word in words):
-            return kind
+    kind = next((kind for kind, words in QUANTISED.items() if any(word in said for word in words)), None)
+    if kind is not None:
+        return kind
     raise InputError(
-        f"the weights of {name} are quantised in a way that is not known: give its precision, one of {', '.join(PRECISIONS)}"
+        f"the weights of {name} are quantised in a way that is not known: give its precision, one of "
+        f"{', '.join(PRECISIONS)}"
     )

@@ -2,9 +2,9 @@
 
     Setup (card, hardware, stack) + Load (prompt, output, batch) ─> prefill and decoding steps ─> Prediction
 
-A request takes `prefill + (output − 1) × decoding step`: the first token comes with the prefill, and each further one sees
-the context grow, so the step is taken at the mean context. Numbers of a load may be arrays, all of one length. Where more
-sequences are asked for than fit in memory, as many run as fit, and the rest waits: `waves` says how often.
+A request takes `prefill + (output − 1) × decoding step`: the first token comes with the prefill, and each further one
+sees the context grow, so the step is taken at the mean context. Numbers of a load may be arrays, all of one length.
+Where more sequences are asked for than fit in memory, as many run as fit and the rest waits: `waves` says how often.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Setup:
 class Load:
     """Requests that a server works on: `batch` at once, each with a prompt, of which `cached_tokens` are in the cache.
 
-    `steady`: requests come one after the other, so that each waits for its own prompt only and then shares the steps with
-    the prompts of others; else all begin together.
+    `steady`: requests come one after the other, so that each waits for its own prompt only and then shares the steps
+    with the prompts of others; else all begin together.
     """
 
     prompt_tokens: Amount
@@ -123,7 +123,7 @@ def estimate(setup: Setup, load: Load) -> Prediction:
     fits = np.maximum(most_sequences(setup.card, machine, load.prompt_tokens + load.output_tokens), 1.0)
     running = np.minimum(load.batch, fits)
     waves = load.batch / running
-    fitted = fitted_for(setup.stack, machine.hardware.name)
+    fitted = fitted_for(setup.stack, machine.hardware)
     now = replace(load, batch=running)
     phases = phases_of(setup.card, machine, now, fitted.constants)
     first_s, token_s = latencies_s(setup.card, machine, now, phases, fitted.constants)
@@ -169,11 +169,15 @@ def phases_of(card: ModelCard, machine: Machine, load: Load, constants: Constant
     prefill = Step(load.batch * fresh, load.batch, load.cached_tokens + fresh / 2.0, decoding=False)
     decode = Step(load.batch + 0.0, load.batch, load.prompt_tokens + load.output_tokens / 2.0)
     works = [work_of(card, step, machine) for step in (prefill, decode)]
-    times = [times_of(work, step, card, machine, constants) for work, step in zip(works, (prefill, decode), strict=True)]
+    times = [
+        times_of(work, step, card, machine, constants) for work, step in zip(works, (prefill, decode), strict=True)
+    ]
     return Phases(works[0], times[0], works[1], times[1])
 
 
-def latencies_s(card: ModelCard, machine: Machine, load: Load, phases: Phases, constants: Constants) -> tuple[Amount, Amount]:
+def latencies_s(
+    card: ModelCard, machine: Machine, load: Load, phases: Phases, constants: Constants
+) -> tuple[Amount, Amount]:
     """Time to the first token, and between two tokens, as a client sees them."""
     if not load.steady:
         return phases.prefill.total_s, phases.decode.total_s

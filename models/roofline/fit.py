@@ -4,8 +4,8 @@
     held-out errors ─> half_width ─> the range that holds nine of ten
 
 Seven constants are few, but a table of one model cannot tell them apart: reading the weights and launching the layers
-both cost the same each step. Priors settle that: each constant is a lognormal around what is usual for its kind of stack.
-Errors count by their ratio, and large ones by their size rather than its square, so a few odd rows do not bend the fit.
+both cost the same each step. Priors settle that: each constant is a lognormal around what is usual for its kind of
+stack. Errors count by their ratio, and large ones by their size, not its square, so a few odd rows do not bend the fit.
 """
 
 from __future__ import annotations
@@ -86,11 +86,12 @@ def _constants(priors: Mapping[str, Prior], logs: NDArray[np.float64], *, hidden
     return Constants(**dict(zip(priors, np.exp(logs).tolist(), strict=True)), hidden=hidden)
 
 
-def half_width(errors: Sequence[float] | NDArray[np.float64]) -> float:
-    """The half width, in ln(seconds), that holds nine of ten of what comes next, from errors on what was held out.
+def half_width(errors: Sequence[NDArray[np.float64]]) -> float:
+    """The half width, in ln(seconds), that holds nine of ten of what comes next, from errors on groups held out.
 
-    The conformal quantile: of n errors the ⌈0.9 (n + 1)⌉-th smallest.
+    The conformal quantile: of n errors the ⌈0.9 (n + 1)⌉-th smallest. What comes next is a group, not a row, so few
+    groups say less than many rows: it is wider by one part in the number of groups.
     """
-    ordered = np.sort(np.abs(np.asarray(errors)))
+    ordered = np.sort(np.abs(np.concatenate(errors)))
     rank = int(np.ceil(COVERAGE * (len(ordered) + 1)))
-    return float(ordered[min(rank, len(ordered)) - 1])
+    return float(ordered[min(rank, len(ordered)) - 1]) * (1 + 1 / len(errors))

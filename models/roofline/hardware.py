@@ -1,19 +1,19 @@
-"""The hardware that models run on: `accelerators.csv` (peaks, memory, power) beside `hardware.csv` (bandwidth, links, price).
+"""The hardware that models run on: `accelerators.csv` (peaks, memory) and `hardware.csv` (bandwidth, links, price).
 
     the name of a driver, of the catalogue, or the usual short one ─> find("H100") ─> Accelerator
 
-Memory is counted as drivers count it, in GiB, and links in one direction, all of a device together. The price is what one
-seller asked on one day: give your own where it matters, since sellers are two to four times apart.
+Memory is counted as drivers count it, in GiB, and links in one direction, all of a device together. The price is what
+one seller asked on one day: give your own where it matters, since sellers are two to four times apart.
 """
 
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-import re
 
 from joulebook.accounting import accelerators
 from joulebook.accounting.errors import FactorError, InputError

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from joulebook.accounting.errors import InputError
 from joulebook.models.roofline.cards import ModelCard
 from joulebook.models.roofline.precision import HALF_BYTES
 from joulebook.models.roofline.step import Amount, Machine, cache_bytes
-from dataclasses import replace
 
 # What serving software takes of a GPU's memory, and what its runtime, activations and graphs take of that.
 USED_SHARE, RUNTIME_BYTES = 0.9, 3.5e9
@@ -53,5 +54,6 @@ def fewest_gpus(card: ModelCard, machine: Machine, tokens: float, sequences: flo
         if most_sequences(card, fits, tokens) >= sequences:
             return fits
     raise InputError(
-        f"{card.name} with {sequences:g} sequences of {tokens:g} tokens does not fit {MOST_GPUS} of {machine.hardware.name}"
+        f"{card.name} with {sequences:g} sequences of {tokens:g} tokens does not fit {MOST_GPUS} of "
+        f"{machine.hardware.name}"
     )

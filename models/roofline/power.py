@@ -2,9 +2,9 @@
 
     energy = GPUs × awake power × time + bytes × J/byte + FLOP × J/FLOP, and no more than GPUs × TDP × time
 
-The three are kept as shares of the TDP: being awake; reading at the full bandwidth; computing at the full rate of a dtype,
-which is above 1 because no chip may draw what its full rate would need. As shares they carry over to hardware that
-nobody measured. The host around a GPU is apart: `it_energy_j`.
+The three are kept as shares of the TDP: being awake; reading at the full bandwidth; computing at the full rate of a
+dtype, which is above 1 because no chip may draw what its full rate would need. As shares they carry over to hardware
+that nobody measured. The host around a GPU is apart: `it_energy_j`.
 """
 
 from __future__ import annotations

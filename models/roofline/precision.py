@@ -21,7 +21,7 @@ class Precision:
 
 HALF = ("bf16", "fp16")
 HALF_BYTES = 2
-# Blocks of 4-bit numbers share a scale: 8 bits for 32 (mxfp4) or 16 (nvfp4) of them, 16 and a zero point for 128 (int4).
+# Blocks of 4-bit numbers share a scale: 8 bits for 32 (mxfp4) or 16 (nvfp4) of them, 20 bits for 128 (int4).
 PRECISIONS = {
     "bf16": Precision(2, HALF),
     "fp16": Precision(2, HALF),

@@ -1,6 +1,6 @@
 """The constants of software stacks: `data/tables/serving_stacks.csv`, fitted by `benchmarks/roofline.py --refit`.
 
-    ("vllm", "H100 SXM5") ─> Fitted: the constants of that pair, else those pooled over all hardware of the stack
+    ("vllm", H100) ─> Fitted: the constants of that pair, else those pooled over the vendor's hardware, else over all
 
 A row says how many measurements it was fitted to, its error on models that were left out, and `half_width`: the 90 %
 interval of ln(seconds) around the estimate, from the same held-out errors.
@@ -15,6 +15,7 @@ from functools import cache
 from importlib import resources
 
 from joulebook.accounting.errors import InputError
+from joulebook.models.roofline.hardware import Accelerator
 from joulebook.models.roofline.step import Constants
 
 SHARES = ("compute_share", "bandwidth_share", "link_share")
@@ -27,7 +28,7 @@ USUAL = "vllm"
 
 @dataclass(frozen=True)
 class Fitted:
-    """Constants, the hardware they were fitted on (`*`: pooled), and how wrong they are on what they have not seen."""
+    """Constants, the hardware they were fitted on (a vendor or `*`: pooled), and their error on the unseen."""
 
     stack: str
     hardware: str
@@ -48,10 +49,10 @@ def load() -> Mapping[tuple[str, str], Fitted]:
     return {(row["stack"], row["hardware"]): _fitted(row) for row in rows}
 
 
-def fitted_for(stack: str, hardware: str) -> Fitted:
+def fitted_for(stack: str, device: Accelerator) -> Fitted:
     """The constants of a stack on a device. Raises InputError with the stacks that there are."""
     known = load()
-    found = known.get((stack, hardware)) or known.get((stack, ANY))
+    found = next((known[stack, name] for name in (device.name, device.vendor, ANY) if (stack, name) in known), None)
     if found is None:
         names = dict.fromkeys(name for name, _ in known)
         raise InputError(f"the software stack {stack!r} is not known; there are: {', '.join(names)}")
@@ -60,4 +61,6 @@ def fitted_for(stack: str, hardware: str) -> Fitted:
 
 def _fitted(row: Mapping[str, str]) -> Fitted:
     constants = Constants(*(float(row[name]) for name in (*SHARES, *SECONDS)), hidden=row["hidden"] == "yes")
-    return Fitted(row["stack"], row["hardware"], constants, float(row["mean_error"]), float(row["half_width"]), row["source"])
+    return Fitted(
+        row["stack"], row["hardware"], constants, float(row["mean_error"]), float(row["half_width"]), row["source"]
+    )

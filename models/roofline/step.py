@@ -35,7 +35,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Machine:
-    """GPUs that share a model: each layer over `tensor_parallel`, the layers in turn over `pipeline_parallel` groups."""
+    """GPUs that share a model: a layer over `tensor_parallel` of them, the layers over `pipeline_parallel` groups."""
 
     hardware: Accelerator
     precision: Precision
@@ -77,8 +77,8 @@ class Constants:
     """What a software stack reaches on a kind of hardware, and what it adds.
 
     Shares of the maker's peak: `compute_share`, `bandwidth_share`, `link_share`. Seconds: `layer_s` of launching a
-    layer, `message_s` of each message, `step_s` and `sequence_s` of what the server does for each step and each sequence
-    in it. `hidden`: launches run ahead of the work (an eager stack), so that a step takes the longer of both.
+    layer, `message_s` of each message, `step_s` and `sequence_s` of what the server does for each step and for each
+    sequence in it. `hidden`: launches run ahead of the work (an eager stack), so that a step takes the longer of both.
     """
 
     compute_share: float = 1.0
@@ -191,13 +191,13 @@ def bound_s(work: Work, machine: Machine, constants: Constants) -> tuple[Amount,
     peak = hardware.peak(machine.precision.dtypes) * constants.compute_share
     bandwidth = hardware.bandwidth_bytes_per_s * constants.bandwidth_share
     compute_s: Amount = 0.0
-    memory_s: Amount = 0.0
+    bound: Amount = 0.0
     for flop, read_bytes, rate in (
         (work.weight_flop, work.weight_bytes, peak),
         (work.cache_flop, work.cache_bytes, half),
         (work.head_flop, work.head_bytes, half),
     ):
         computing, reading = flop / rate, read_bytes / bandwidth
-        compute_s = compute_s + np.where(computing >= reading, computing, 0.0)
-        memory_s = memory_s + np.where(computing < reading, reading, 0.0)
-    return compute_s, memory_s
+        compute_s = compute_s + computing * (computing >= reading)
+        bound = bound + np.maximum(computing, reading)
+    return compute_s, np.maximum(bound - compute_s, 0.0)

@@ -18,6 +18,7 @@
     claims, claim                  what is claimed to be avoided, its class and what it lacks
     portfolio, projection, projected   who asks how often for what, and where it goes by 2030 and 2035
     idealized, profile, profiles, denoised   one request alone; what measurements told of a model or its API
+    roofline, roofline_catalogue   a model on hardware that nobody measured; the models, hardware and software it knows
     normalised, frontier           recorded calls beside what they would have taken; quality against what it takes
     factors, method, sources       what the numbers rest on: factors in force, formulas and gaps, every table of facts
 
@@ -62,6 +63,7 @@ from joulebook.reports.views.regression import regression
 from joulebook.reports.views.report import report
 from joulebook.reports.views.restatement import restatement
 from joulebook.reports.views.return_on_environment import annex, return_on_environment
+from joulebook.reports.views.roofline import roofline, roofline_catalogue
 from joulebook.reports.views.run import find_run, run
 from joulebook.reports.views.runs import runs
 from joulebook.reports.views.sci import sci
@@ -125,6 +127,8 @@ __all__ = [
     "reprice",
     "restatement",
     "return_on_environment",
+    "roofline",
+    "roofline_catalogue",
     "run",
     "runs",
     "sci",
