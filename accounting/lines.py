@@ -210,12 +210,13 @@ def _piece_table(pieces: Sequence[tuple[Held, ...]]) -> pa.Table:
 def _amounts(ledger: Ledger, scope: Scope, idle: str, tables: dict[str, pa.Table]) -> pa.Table:
     """Amounts by run, piece and counter. Each sum is made in the order of time: the same ledger gives the same bits."""
     where, params = _where(scope)
+    kind = "split_part(e.sensor, ':', 1)"
     amounts = ", ".join(f"{amount_sql(end, idle)} as amount_{end}" for end in ENDS)
     sums = ", ".join(f"sum(amount_{end} order by at_utc, amount_{end}) as amount_{end}" for end in ENDS)
     keys = "started_at_utc, run_id, piece, sensor, unit, boundary, method_rank"
     return ledger.query(
         f"""select {keys}, {sums} from (select *, {METHOD_RANK_SQL} as method_rank from (
-                select e.* replace (split_part(e.sensor, ':', 1) as sensor), s.started_at_utc, f.piece, {amounts} from {_from(scope)}
+                select e.* replace ({kind} as sensor), s.started_at_utc, f.piece, {amounts} from {_from(scope)}
                 join piece f on e.at_utc >= f.start_utc and e.at_utc < f.end_utc where {where}))
             where amount_mid is not null group by {keys} order by {keys}""",
         params,
