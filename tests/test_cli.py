@@ -27,8 +27,8 @@ HOSTILE = '"><script>alert(1)</script> $(rm -rf) =cmd|\'/C calc\'! #import "x"'
 CONTROLS = "\x1b[31mred\x07\r\n\x9b1m\u202eturned\x7f"
 COMMANDS = next(action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
 QUALITY = {"tier", "data_quality"}
-RUN_KEYS = {*QUALITY, "run_id", "name", "project", "host", "started_at", "duration_s", "ok", "energy_j", "carbon_g", "water_l",
-            "cost_usd", "gaps", "ended_at", "state", "error"}  # fmt: skip
+RUN_KEYS = {"run_id", "name", "project", "host", "started_at", "duration_s", "ok", "energy_j", "carbon_g", "water_l",
+            "cost_usd", "gaps", "ended_at", "state", "error", *QUALITY}  # fmt: skip
 HERE = Site("FR", pue=(1, 1.5, 2), wue_l_per_kwh=(0, 0.5, 1), price_usd_per_kwh=(0.1, 0.2, 0.4),
             carbon_intensity_g_per_kwh=(100, 200, 400), cpu_power_w=(2, 4, 8))  # fmt: skip
 
