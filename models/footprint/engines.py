@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.util import find_spec
 
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.estimates import Estimate, between, ends_of, unknown
 from joulebook.accounting.factors import WORLD, load
 from joulebook.accounting.site import Site
-from joulebook.models.footprint import disclosed, ecocost, ecologits, epoch, mixes, roofline
+from joulebook.models.footprint import disclosed, ecocost, ecologits, epoch, mixes
 from joulebook.models.footprint.answer import (
     Amounts,
     Correction,
@@ -24,8 +25,10 @@ from joulebook.models.footprint.answer import (
 )
 from joulebook.models.footprint.call import Absent, Call, Rates
 from joulebook.models.footprint.own import measured
-from joulebook.models.footprint.place import Place, place_at
+from joulebook.models.footprint.place import SITE, Place, place_at
 from joulebook.models.footprint.spread import Answer, spread_of
+
+ROOFLINE = ("roofline", "1")
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,25 @@ def by_epoch(call: Call, place: Place) -> Footprint:
     return modelled((epoch.NAME, epoch.VERSION), call, place, rates)
 
 
+def by_roofline(call: Call, place: Place) -> Footprint:
+    """An open model on the usual hardware. Its arithmetic is NumPy's, which the extra `models` brings."""
+    if find_spec("numpy") is None:
+        return absent(*ROOFLINE, Absent("the roofline needs NumPy: pip install 'joulebook[models]'"))
+    from joulebook.models.footprint import roofline
+
+    rates = roofline.rates(call.model, place, call.usage)
+    if isinstance(rates, Absent):
+        return absent(*ROOFLINE, rates)
+    said = modelled(ROOFLINE, call, place, rates)
+    return replace(said, factor_ids=(*said.factor_ids, *(place.matches[kind].factor.factor_id for kind in SITE)))
+
+
 ENGINES = (
     Engine(ecologits.NAME, ecologits.VERSION, by_ecologits),
     Engine(ecocost.NAME, ecocost.VERSION, by_ecocost),
     Engine(epoch.NAME, epoch.VERSION, by_epoch),
     Engine("disclosed", "", disclosed.estimate),
-    Engine(roofline.NAME, roofline.VERSION, roofline.by_roofline),
+    Engine(*ROOFLINE, by_roofline),
 )
 
 

@@ -15,31 +15,20 @@ from dataclasses import replace
 from typing import Any, cast
 
 from joulebook.accounting.errors import InputError
-from joulebook.models.footprint.answer import Footprint, absent, modelled
-from joulebook.models.footprint.call import Absent, Call, Ends, Rate, Rates, Usage
+from joulebook.models.footprint.call import Absent, Ends, Rate, Rates, Usage
 from joulebook.models.footprint.ecologits import EMBODIED, LIFE_S, SERVER_GPUS
-from joulebook.models.footprint.place import SITE, Place
+from joulebook.models.footprint.place import Place
 from joulebook.models.roofline import catalogue, hardware
 from joulebook.models.roofline.cards import ModelCard
 from joulebook.models.roofline.estimate import Load, Prediction, Setup, estimate, machine_of
 
-NAME, VERSION = "roofline", "1"
 HARDWARE = "H100"
 BATCHES = (256.0, 64.0, 8.0)  # of the low, the mid and the high end
 MANUFACTURE = "Manufacture by time, of a server with eight H100s as EcoLogits has it."
 
 
-def by_roofline(call: Call, place: Place) -> Footprint:
-    """What a call to an open model uses where it is usually served; absent for a model whose architecture is closed."""
-    found = rates(call.model, place, call.usage)
-    if isinstance(found, Absent):
-        return absent(NAME, VERSION, found)
-    said = modelled((NAME, VERSION), call, place, found)
-    return replace(said, factor_ids=(*said.factor_ids, *(place.matches[kind].factor.factor_id for kind in SITE)))
-
-
 def rates(model: str, place: Place, usage: Usage[float]) -> Rates | Absent:
-    """What tokens use in a call of these lengths."""
+    """What tokens use in a call of these lengths, or why nobody knows: the architecture of a closed model is secret."""
     try:
         card = catalogue.find(model)
     except InputError as error:
