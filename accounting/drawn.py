@@ -61,6 +61,8 @@ def drawn(lines: Lines, place: int = 0, n: int = DRAWS, seed: int = SEED) -> dic
     totals = {category: np.zeros(n) for category in CATEGORIES}
     known: dict[tuple[str, Range], Any] = {}
     for piece, amounts in zip(lines.pieces, _amounts_in(lines, place), strict=bool(lines.sources)):
+        if not any(map(any, amounts)):
+            continue  # an hour in which nothing ran
         factors = {kind: _value(kind, piece[place].range_of(kind), ranks, known) for kind in KINDS}
         energy = np.zeros(n)
         for source, amount in zip(lines.sources, amounts, strict=True):

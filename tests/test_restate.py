@@ -24,7 +24,7 @@ from joulebook.accounting.assess import CATEGORIES, KINDS, InForce
 from joulebook.accounting.assessment import assess, restate
 from joulebook.accounting.basis import Basis
 from joulebook.accounting.errors import FactorError
-from joulebook.accounting.factors import Factor, FactorSet, Match
+from joulebook.accounting.factors import Factor, FactorSet, Match, Series, Spell
 from joulebook.accounting.ledger import Ledger, ingest, open_ledger, rebuild
 from joulebook.accounting.lines import Held, Lines, Run, Scope, Source
 from joulebook.accounting.restate import IDLE, Assessed, caused
@@ -213,6 +213,25 @@ def test_it_says_what_the_summary_says(home, tables):
         ours = told.assessed.total(category)
         for end in ("low", "mid", "high"):
             assert getattr(ours, end) == pytest.approx(math.fsum(getattr(row[key], end) for row in rows), rel=1e-9)
+
+
+def test_an_hour_of_a_series_stands_above_the_row(home, capsys, tables):
+    """1 Wh at 03:00, where the series has 100 g/kWh, and 1 Wh at 05:00, where it has nothing: 0.15 g and 0.3 g."""
+    from_three = (datetime(2026, 1, 1, 3), datetime(2026, 1, 1, 4))  # noqa: DTZ001 - as the ledger has it
+    series = Series("carbon_intensity", "FR", "gCO2e/kWh", "hourly", "basis", "source", "https://a.example", "own",
+                    KNOWN, (Spell(*from_three, 90.0, 100.0, 120.0),))  # fmt: skip
+    tables["now"] = FactorSet(THEN.rows, (series,))
+    job(home, 3 * 3600)
+    job(home, 5 * 3600)
+    write_site(home, HERE)
+    told = json.loads(ask(home, capsys, "assess", "--json"))
+    assert [run["carbon_g"]["mid"] for run in told["runs"]] == pytest.approx([0.15, 0.3])
+    assert 0.45 < told["draws"]["totals"]["carbon_g"]["p95"] < told["totals"]["carbon_g"]["high"]
+    tables["now"] = THEN
+    again = ask(home, capsys, "assess", "--json", "--factor-set", told["basis"]["basis_id"])
+    assert json.loads(again) == told
+    changes = json.loads(ask(home, capsys, "restate", told["basis"]["basis_id"], "--json"))
+    assert [cause["change"]["carbon_g"] for cause in changes["causes"]] == pytest.approx([0.15])
 
 
 # What changes, and why --------------------------------------------------------------------------------------------
