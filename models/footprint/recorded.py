@@ -1,8 +1,7 @@
 """What the recorded calls of a period used: the engines' answers for the mean call of each model, times its calls.
 
 Every engine is linear in tokens, so the mean call times their number is what all of them used (the roofline's rates are
-those of the mean call's lengths). Calls to one's own
-server are not here: their energy is that of its run.
+those of the mean call's lengths). Calls to one's own server are not here: their energy is that of its run.
 """
 
 from __future__ import annotations
