@@ -66,7 +66,8 @@ def scopes(home: Path, **period: str) -> dict[str, Any]:
 def contract(home: Path, **changes: str) -> None:
     facts = {"name": '"wind"', "instrument": '"ppa"', "region": '"FR"', "from": "2026-01-01", "until": "2027-01-01",
              "intensity_g_per_kwh": "0", "evidence": '"registry 7"', "emission_rate_conveyed": "true",
-             "only_claim": "true", "retired_for_us": "true", "vintage": "2026", "residual_mix_disclosed": "true"}  # fmt: skip
+             "only_claim": "true", "retired_for_us": "true", "vintage": "2026",
+             "residual_mix_disclosed": "true"}  # fmt: skip
     text = "\n".join(f"{key} = {value}" for key, value in (facts | changes).items() if value)
     with (home / "contracts.toml").open("a") as file:
         file.write(f"[[contract]]\n{text}\n")

@@ -1,4 +1,4 @@
-"""What a report on a period holds: the overview, calls of model APIs, budgets, every run; apart: avoided emissions."""
+"""A report on a period: the overview, impacts, scopes, calls, budgets, every run; apart: avoided emissions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from joulebook.reports.view import View
 from joulebook.reports.views.api_usage import api_page
 from joulebook.reports.views.budgets import budgets
 from joulebook.reports.views.common import Period
+from joulebook.reports.views.embodied import embodied
+from joulebook.reports.views.impact import impact, of_period
 from joulebook.reports.views.overview import overview
 from joulebook.reports.views.quality import basis_in_words
 from joulebook.reports.views.return_on_environment import annex
 from joulebook.reports.views.runs import runs
+from joulebook.reports.views.scopes import scopes
 from joulebook.reports.views.summary import summary
 
 MOST_RUNS = 500
@@ -36,12 +39,23 @@ def report(ledger: Ledger, period: Period, project: str | None = None) -> View:
     parts = (
         *shown,
         *(replace(table, sentence="", notes=(), factors=()) for table in tables),
+        *_impacts(ledger, period, project),
         *calls,
         *((budgets(ledger, period.end),) if (ledger.home / FILE_NAME).exists() else ()),
         replace(listed, notes=(), factors=()),
         *((annex(ledger, period, project),) if versions(ledger.home) else ()),
     )
     return replace(whole, parts=parts)
+
+
+def _impacts(ledger: Ledger, period: Period, project: str | None) -> tuple[View, ...]:
+    """Every category with manufacture, the scopes, and the hardware where some is known."""
+    parts = (
+        impact(of_period(ledger, period, project)),
+        scopes(ledger, period, project),
+        embodied(ledger, period, project),
+    )
+    return tuple(replace(part, subtitle="", tiles=(), factors=()) for part in parts if part.rows)
 
 
 def _calls(ledger: Ledger, period: Period, project: str | None) -> View:
