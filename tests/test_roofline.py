@@ -458,7 +458,15 @@ def test_hardware_is_in_both_tables():
 
 @pytest.mark.parametrize(
     ("name", "found"),
-    [("H100", "H100 SXM5"), ("a100", "A100 SXM4 80GB"), ("NVIDIA A100-SXM4-40GB", "A100 SXM4 40GB"), ("L40S", "L40S")],
+    [
+        ("H100", "H100 SXM5"),
+        ("a100", "A100 SXM4 80GB"),
+        ("NVIDIA A100-SXM4-40GB", "A100 SXM4 40GB"),
+        ("L40S", "L40S"),
+        ("A100 80GB", "A100 SXM4 80GB"),
+        ("a100 sxm4 40gb", "A100 SXM4 40GB"),
+        ("3090", "RTX 3090"),
+    ],
 )
 def test_hardware_by_its_names(name, found):
     assert hardware.find(name).name == found

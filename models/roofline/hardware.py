@@ -22,8 +22,10 @@ GIB = 2**30
 COLUMNS = ("name", "bandwidth_bytes_per_s", "link", "link_bytes_per_s", "gpus_per_node", "idle_w", "usd_per_gpu_hour",
            "price_day", "price_source", "price_url", "basis", "source", "url", "licence", "retrieved")  # fmt: skip
 # What people call a family for short -> the usual one of it.
-SHORT = {"A100": "A100 SXM4 80GB", "H100": "H100 SXM5", "H200": "H200 SXM5", "GH200": "GH200 96GB",
-         "V100": "V100 SXM2 32GB", "MI250X": "MI250X, one die"}  # fmt: skip
+SHORT = {
+    "A100": "A100 SXM4 80GB", "A100 80GB": "A100 SXM4 80GB", "A100 40GB": "A100 SXM4 40GB", "H100": "H100 SXM5",
+    "H200": "H200 SXM5", "GH200": "GH200 96GB", "V100": "V100 SXM2 32GB", "MI250X": "MI250X, one die",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def find(name: str) -> Accelerator:
     known, wanted = load(), name.strip().casefold()
     short = {key.casefold(): value for key, value in SHORT.items()}
     exact = {key.casefold(): key for key in known}
-    key = exact.get(short.get(wanted, wanted).casefold()) or _by_driver(name, known)
+    key = exact.get(short.get(wanted, wanted).casefold()) or _by_driver(name, known) or _by_words(wanted, known)
     if key is None:
         raise InputError(f"the hardware {name!r} is not known; there are: {', '.join(known)}")
     return known[key]
@@ -96,3 +98,10 @@ def find(name: str) -> Accelerator:
 def _by_driver(name: str, known: Mapping[str, Accelerator]) -> str | None:
     fits = (peak.name for peak in accelerators.load() if re.fullmatch(peak.name_pattern, name.strip(), re.IGNORECASE))
     return next((each for each in fits if each in known), None)
+
+
+def _by_words(wanted: str, known: Mapping[str, Accelerator]) -> str | None:
+    """The only device whose name has all words of another, e.g. `MI250X` or `RTX 6000`."""
+    words = set(re.findall(r"\w+", wanted))
+    fits = [name for name in known if words and words <= set(re.findall(r"\w+", name.casefold()))]
+    return fits[0] if len(fits) == 1 else None
