@@ -140,17 +140,16 @@ def numpy() -> Any:
 def lines(ledger: Ledger, scope: Scope, bases: Sequence[Basis]) -> Lines:
     """The lines of a scope, cut wherever a factor of one of the bases changes."""
     pieces = joint_pieces(bases, *_days(ledger, scope))
-    tables = {"piece": _piece_table(pieces)}
-    found = [_amounts(ledger, scope, idle, tables) for idle in (basis.site.idle_energy for basis in bases)]
-    first = found[0]
-    run, run_ids = _numbered(first, "run_id")
-    columns = zip(*(first[name].to_pylist() for name in Source._fields), strict=True)
+    policies = [basis.site.idle_energy for basis in bases]
+    found = _amounts(ledger, scope, policies, {"piece": _piece_table(pieces)})
+    run, run_ids = _numbered(found, "run_id")
+    columns = zip(*(found[name].to_pylist() for name in Source._fields), strict=True)
     places: dict[Source, int] = {}
     source = [places.setdefault(Source(*cells), len(places)) for cells in columns]
-    np = numpy()
     return Lines(
-        _runs(ledger, run_ids), pieces, tuple(places), run, _whole(first, "piece"), np.array(source, dtype=np.int64),
-        _whole(first, "method_rank"), tuple(_ends(table) for table in found),
+        _runs(ledger, run_ids), pieces, tuple(places), run, _whole(found, "piece"),
+        numpy().array(source, dtype="int64"), _whole(found, "method_rank"),
+        tuple(_ends(found, idle) for idle in policies),
     )  # fmt: skip
 
 
@@ -207,17 +206,23 @@ def _piece_table(pieces: Sequence[tuple[Held, ...]]) -> pa.Table:
     return pa.table({"piece": pa.array(range(len(pieces)), pa.int32()), "start_utc": starts, "end_utc": ends})
 
 
-def _amounts(ledger: Ledger, scope: Scope, idle: str, tables: dict[str, pa.Table]) -> pa.Table:
-    """Amounts by run, piece and counter. Each sum is made in the order of time: the same ledger gives the same bits."""
+def _amounts(ledger: Ledger, scope: Scope, policies: Sequence[str], tables: dict[str, pa.Table]) -> pa.Table:
+    """Amounts by run, piece and counter, for each policy of idle energy; the method is that of the first.
+
+    Each sum is made in the order of time: the same ledger gives the same bits.
+    """
     where, params = _where(scope)
-    kind = "split_part(e.sensor, ':', 1)"
-    amounts = ", ".join(f"{amount_sql(end, idle)} as amount_{end}" for end in ENDS)
-    sums = ", ".join(f"sum(amount_{end} order by at_utc, amount_{end}) as amount_{end}" for end in ENDS)
+    columns = [(end, idle) for idle in dict.fromkeys(policies) for end in ENDS]
+    amounts = ", ".join(f"{amount_sql(end, idle)} as amount_{end}_{idle}" for end, idle in columns)
+    names = [f"amount_{end}_{idle}" for end, idle in columns]
+    sums = ", ".join(f"sum({name} order by at_utc, {name}) as {name}" for name in names)
     keys = "started_at_utc, run_id, piece, sensor, unit, boundary, method_rank"
     return ledger.query(
-        f"""select {keys}, {sums} from (select *, {METHOD_RANK_SQL} as method_rank from (
-                select e.* replace ({kind} as sensor), s.started_at_utc, f.piece, {amounts} from {_from(scope)}
-                join piece f on e.at_utc >= f.start_utc and e.at_utc < f.end_utc where {where}))
+        f"""select {keys}, {sums} from (
+                select * replace (split_part(sensor, ':', 1) as sensor), {METHOD_RANK_SQL} as method_rank from (
+                    select *, amount_mid_{policies[0]} as amount_mid from (
+                        select e.*, s.started_at_utc, f.piece, {amounts} from {_from(scope)}
+                        join piece f on e.at_utc >= f.start_utc and e.at_utc < f.end_utc where {where})))
             where amount_mid is not null group by {keys} order by {keys}""",
         params,
         tables,
@@ -250,8 +255,8 @@ def _whole(table: pa.Table, name: str) -> Whole:
     return table[name].to_numpy().astype("int64")
 
 
-def _ends(table: pa.Table) -> tuple[Array, Array, Array]:
-    low, mid, high = (table[f"amount_{end}"].to_numpy() for end in ENDS)
+def _ends(table: pa.Table, idle: str) -> tuple[Array, Array, Array]:
+    low, mid, high = (table[f"amount_{end}_{idle}"].to_numpy() for end in ENDS)
     return low, mid, high
 
 

@@ -198,17 +198,23 @@ PACKAGE = Sensor("powercap:package-0", "cpu:0", "uJ", "measured", "energy_uj", m
 MEMORY = Sensor("memory", "dram:model", "GB", "modelled", "/proc/meminfo", accuracy=0.03, share_by="reservation")
 
 
-def test_it_says_what_the_summary_says(home, tables):
-    """Two jobs on a node with a GPU, a processor and memory, and one that only has CPU time: SQL and arrays agree."""
+def two_jobs_on_a_node(home: Path) -> Ledger:
+    """Two jobs on a node with a GPU, a processor and memory, and one that only has CPU time."""
     process = Process((Job(10, 110), Job(50, 4000)), cpu=Steady(1))
     devices = [Device(GPU, Steady(200)), Device(PACKAGE, Steady(100)), Device(MEMORY, Steady(64))]
     Node(home, [*devices, node_cpu([process], Steady(3))]).write([process])
     job(home, 3 * DAY)
     write_site(home, HERE)
     ingest(home)
-    told = assess(open_ledger(home), Scope(), Basis(HERE, THEN))
+    return open_ledger(home)
+
+
+def test_it_says_what_the_summary_says(home):
+    """SQL and arrays agree."""
+    ledger = two_jobs_on_a_node(home)
+    told = assess(ledger, Scope(), Basis(HERE, THEN))
     assert {source.unit for source in told.lines.sources} == {"J", "GB", "s"}
-    rows = views.summary(open_ledger(home), views.period_of(), "name").rows
+    rows = views.summary(ledger, views.period_of(), "name").rows
     for key, category in (("energy_j", "it_energy_j"), ("carbon_g", "carbon_g"), ("water_l", "water_l")):
         ours = told.assessed.total(category)
         for end in ("low", "mid", "high"):
@@ -293,6 +299,18 @@ def test_who_bears_idle_energy_is_a_cause(home):
     assert (cause.kind, cause.before) == (IDLE, None)
     assert cause.change["carbon_g"] == pytest.approx(sums[1] - sums[0])
     assert "the site says who bears idle energy" in [row["why"] for row in views.restatement(told).parts[0].rows]
+
+
+def test_each_side_is_what_it_is_alone(home):
+    """A share that is whole under one policy and a part under the other: no line is taken for another."""
+    ledger = two_jobs_on_a_node(home)
+    sides = [Basis(replace(HERE, idle_energy=idle), THEN) for idle in ("reservation", "none")]
+    told = restate(ledger, Scope(), *sides)
+    for side, basis in zip((told.before, told.after), sides, strict=True):
+        alone = assess(ledger, Scope(), basis).assessed
+        for category in ("it_energy_j", "carbon_g"):
+            ours, theirs = side.total(category), alone.total(category)
+            assert (ours.low, ours.mid, ours.high) == pytest.approx((theirs.low, theirs.mid, theirs.high), rel=1e-12)
 
 
 values = st.floats(0.1, 10)
