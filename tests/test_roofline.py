@@ -236,7 +236,7 @@ def test_what_cannot_be():
             Load(**{"prompt_tokens": 1000.0, "output_tokens": 10.0, **wrong})
     with pytest.raises(InputError, match="the precision 'fp3' is not known"):
         estimate(replace(setup, precision="fp3"), Load(10.0, 10.0))
-    with pytest.raises(InputError, match=r"does not fit 1 × H100 SXM5: it needs at least 16"):
+    with pytest.raises(InputError, match=r"do not fit 1 × H100 SXM5: that takes at least 16"):
         estimate(Setup(catalogue.find("llama-3.1-405b"), hardware.find("H100"), tensor_parallel=1), Load(10.0, 10.0))
     with pytest.raises(InputError, match="'x' is not known; there are: "):
         estimate(replace(setup, stack="x"), Load(10.0, 10.0))
@@ -586,7 +586,7 @@ def test_the_command_lists_what_there_is(home, capsys):
         ([], "name the model"),
         (["--model", "gpt-4o"], "no model card"),
         (["--model", "llama-3.1-8b", "--hardware", "Z80"], "is not known"),
-        (["--model", "llama-3.1-405b", "--tensor-parallel", "2"], "does not fit 2 × H100"),
+        (["--model", "llama-3.1-405b", "--tensor-parallel", "2"], "do not fit 2 × H100"),
         (["--model", "llama-3.1-8b", "--cached-tokens", "2000"], "part of the prompt"),
     ],
 )

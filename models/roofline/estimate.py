@@ -17,7 +17,7 @@ from joulebook.accounting.errors import InputError
 from joulebook.models.roofline import hardware as catalogue_of_hardware
 from joulebook.models.roofline.cards import ModelCard
 from joulebook.models.roofline.hardware import Accelerator
-from joulebook.models.roofline.memory import fewest_gpus, most_sequences, room_bytes
+from joulebook.models.roofline.memory import fewest_gpus, most_sequences
 from joulebook.models.roofline.power import HOST_W, Split, energy_j, split_for
 from joulebook.models.roofline.precision import PRECISIONS
 from joulebook.models.roofline.stacks import USUAL, Fitted, fitted_for
@@ -28,7 +28,7 @@ HOUR_S = 3600.0
 
 @dataclass(frozen=True)
 class Setup:
-    """A model on hardware and software. Without `tensor_parallel`: the fewest GPUs that hold the model and its load."""
+    """A model on hardware and software. Where no parallelism is said: the fewest GPUs that hold the model and its load."""
 
     card: ModelCard
     hardware: Accelerator
@@ -112,34 +112,30 @@ class Phases:
     decode: Times
 
 
-def setup_of(card: ModelCard, hardware: str = "H100", **choices: object) -> Setup:
-    """A setup by the name of the hardware."""
-    return Setup(card, catalogue_of_hardware.find(hardware), **choices)  # type: ignore[arg-type]
+def setup_of(card: ModelCard, hardware: str) -> Setup:
+    """The usual setup of a model on a device, by its name."""
+    return Setup(card, catalogue_of_hardware.find(hardware))
 
 
 def estimate(setup: Setup, load: Load) -> Prediction:
     """What a request of a load takes on a setup. Raises InputError where the model does not fit."""
     machine = machine_of(setup, load)
-    fits = np.maximum(most_sequences(setup.card, machine, load.prompt_tokens + load.output_tokens), 1.0)
-    running = np.minimum(load.batch, fits)
-    waves = load.batch / running
     fitted = fitted_for(setup.stack, machine.hardware)
-    now = replace(load, batch=running)
+    fits = most_sequences(setup.card, machine, load.prompt_tokens + load.output_tokens)
+    now = replace(load, batch=np.minimum(load.batch, fits))
+    waves, more = load.batch / now.batch, np.maximum(load.output_tokens - 1.0, 0.0)
     phases = phases_of(setup.card, machine, now, fitted.constants)
     first_s, token_s = latencies_s(setup.card, machine, now, phases, fitted.constants)
     physical = latencies_s(setup.card, machine, now, phases_of(setup.card, machine, now, PHYSICAL), PHYSICAL)
-    more = np.maximum(load.output_tokens - 1.0, 0.0)
-    busy_s = (phases.prefill.total_s + more * phases.decode.total_s) / running
-    width = fitted.half_width
-    gpu_seconds = _around(machine.gpus * busy_s, width)
-    split = split_for(machine.hardware.name) if machine.hardware.tdp_w else None
-    energy, prompt_energy, it_energy = _energies(phases, now, machine, split, gpu_seconds)
+    width, busy_s = fitted.half_width, phases.prefill.total_s + more * phases.decode.total_s
+    gpu_seconds = _around(machine.gpus * busy_s / now.batch, width)
+    energy, prompt_energy, it_energy = _energies(phases, now, machine, fitted)
     usd = setup.usd_per_gpu_hour or (machine.hardware.price and machine.hardware.price.usd_per_gpu_hour)
     return Prediction(
         _around(waves * first_s, width, waves * physical[0]), _around(token_s, width, physical[1]),
         _around(waves * (first_s + more * token_s), width, waves * (physical[0] + more * physical[1])),
         gpu_seconds, energy, prompt_energy, it_energy, _scaled(gpu_seconds, usd / HOUR_S) if usd else None,
-        phases.prefill, phases.decode, machine, running, waves, fitted, split,
+        phases.prefill, phases.decode, machine, now.batch, waves, fitted, split_of(machine),
     )  # fmt: skip
 
 
@@ -148,19 +144,25 @@ def machine_of(setup: Setup, load: Load) -> Machine:
     name = setup.precision or setup.card.precision
     if name not in PRECISIONS:
         raise InputError(f"the precision {name!r} is not known; there are: {', '.join(PRECISIONS)}")
-    machine = Machine(setup.hardware, PRECISIONS[name], setup.tensor_parallel or 1, setup.pipeline_parallel)
+    wanted = 1 if setup.tensor_parallel is None else setup.tensor_parallel
+    machine = Machine(setup.hardware, PRECISIONS[name], wanted, setup.pipeline_parallel)
     if min(machine.tensor_parallel, machine.pipeline_parallel) < 1:
         raise InputError("a model runs on at least 1 GPU")
-    if setup.tensor_parallel is None:
-        tokens = float(np.max(load.prompt_tokens + load.output_tokens))
+    tokens = float(np.max(load.prompt_tokens + load.output_tokens))
+    if setup.tensor_parallel is None and setup.pipeline_parallel == 1:
         return fewest_gpus(setup.card, machine, tokens, float(np.max(load.batch)))
-    if room_bytes(setup.card, machine) <= 0:
-        fewest = fewest_gpus(setup.card, machine, 1.0, 1.0)
+    if most_sequences(setup.card, machine, tokens) < 1:
+        fewest = fewest_gpus(setup.card, machine, tokens, 1.0)
         raise InputError(
-            f"{setup.card.name} in {name} does not fit {machine.gpus} × {setup.hardware.name}: it needs at least "
-            f"{fewest.gpus}"
+            f"{setup.card.name} in {name} and a request of {tokens:,.0f} tokens do not fit {machine.gpus} × "
+            f"{setup.hardware.name}: that takes at least {fewest.gpus}"
         )
     return machine
+
+
+def split_of(machine: Machine) -> Split | None:
+    """Where the energy of these GPUs goes; None where their maker does not tell their power."""
+    return split_for(machine.hardware.name) if machine.hardware.tdp_w else None
 
 
 def phases_of(card: ModelCard, machine: Machine, load: Load, constants: Constants) -> Phases:
@@ -186,19 +188,19 @@ def latencies_s(
     return alone, phases.decode.total_s + others
 
 
-def _energies(
-    phases: Phases, load: Load, machine: Machine, split: Split | None, gpu_seconds: Bounds
-) -> tuple[Bounds | None, Bounds | None, Bounds | None]:
-    """Energy of the GPUs, of it the prompt's, and with the host: of one request."""
+def _energies(phases: Phases, load: Load, machine: Machine, fitted: Fitted) -> tuple[Bounds | None, ...]:
+    """Energy of the GPUs, of it the prompt's, and with the host: of one request. The time's error counts, too."""
+    split = split_of(machine)
     if split is None:
         return None, None, None
+    more, width = np.maximum(load.output_tokens - 1.0, 0.0), float(np.hypot(split.half_width, fitted.half_width))
     prompt = energy_j(phases.prefill_work, phases.prefill.total_s, machine, split) / load.batch
-    more = np.maximum(load.output_tokens - 1.0, 0.0)
     output = more * energy_j(phases.decode_work, phases.decode.total_s, machine, split) / load.batch
-    energy = _around(prompt + output, split.half_width)
-    host = Bounds(*(watts * gpu_seconds.mid for watts in HOST_W))
+    energy = _around(prompt + output, width)
+    seconds = machine.gpus * (phases.prefill.total_s + more * phases.decode.total_s) / load.batch
+    host = Bounds(*(watts * seconds for watts in HOST_W))
     it_energy = Bounds(energy.low + host.low, energy.mid + host.mid, energy.high + host.high)
-    return energy, _around(prompt, split.half_width), it_energy
+    return energy, _around(prompt, width), it_energy
 
 
 def _around(mid: Amount, half_width: float, floor: Amount = 0.0) -> Bounds:
