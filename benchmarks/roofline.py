@@ -8,8 +8,8 @@ Each is told by leave-one-out: a model's rows (Splitwise: those of a degree of p
 device) are predicted by constants that were fitted without any of them. The naive peers, on the same rows: the roofline
 at the makers' peaks, and at 0.7 of the FLOP rate and 0.9 of the bandwidth. `--refit` writes serving_stacks.csv and
 power_split.csv in data/tables from the same measurements. Left out, by rule: rows that the makers' peaks do not
-allow; batches whose weights and caches do not fit the memory; power of 0; Splitwise's `h100-80gb-pcap` (made up) and its
-Llama-2-70B on two GPUs from 32 sequences (preempted).
+allow; batches whose weights and caches do not fit the memory (told apart: as many run as fit, the rest waits); power of
+0; Splitwise's `h100-80gb-pcap` (made up) and its Llama-2-70B on two GPUs from 32 sequences (preempted).
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ DEVICES = {"Nvidia A100 GPU": "A100 SXM4 40GB", "Nvidia H100 GPU": "H100 SXM5", 
            "AMD MI300X GPU": "MI300X", "AMD MI250 GPU": "MI250X, one die", "Habana Gaudi2": "Gaudi 2",
            "a100-80gb": "A100 SXM4 80GB", "h100-80gb": "H100 SXM5"}  # fmt: skip
 STACKS = {"vLLM": "vllm", "TensorRT-LLM": "tensorrt-llm", "Deepspeed-MII": "deepspeed-mii", "Deepspeed": "deepspeed"}
+WAITS, FAST = "does not fit", "faster than the peaks"
 SPLITWISE_CARDS = {"llama2-70b": "meta-llama/Llama-2-70b-hf", "bloom-176b": "bigscience/bloom"}
 
 
@@ -66,6 +67,7 @@ class Family:
     hidden: bool
     origin: tuple[str, str, str]
     left_out: dict[str, int]
+    beyond: tuple[Measured, ...] = ()  # batches that do not fit, which are served in waves
 
     def fit_without(self, *names: str) -> Constants:
         """The constants of all groups but some. Each fit is done once."""
@@ -102,11 +104,23 @@ def llm_inference_bench(folder: Path) -> list[Family]:
     firsts = first_tokens(folder)
     families = []
     for (hw, stack), part in rows.groupby(["hw", "software"]):
-        sorted_out = [plausible(each) for each in pairs(part, DEVICES[str(hw)])]
-        measured = [kept for kept, _, _ in sorted_out if kept is not None] + firsts.get((hw, stack), [])
-        left_out = {"does not fit": sum(over for _, over, _ in sorted_out),
-                    "faster than the peaks": sum(fast for _, _, fast in sorted_out)}  # fmt: skip
-        family = (STACKS[str(stack)], DEVICES[str(hw)], tuple(measured), by_model, dict(GRAPH), False, LIB, left_out)
+        sorted_out = [part for each in pairs(part, DEVICES[str(hw)]) for part in sort_out(each)]
+        measured = [each for kind, each in sorted_out if kind == "good"] + firsts.get((hw, stack), [])
+        beyond = tuple(each for kind, each in sorted_out if kind == WAITS)
+        left_out = {
+            kind: sum(len(each.seconds) for found, each in sorted_out if found == kind) for kind in (WAITS, FAST)
+        }
+        family = (
+            STACKS[str(stack)],
+            DEVICES[str(hw)],
+            tuple(measured),
+            by_model,
+            dict(GRAPH),
+            False,
+            LIB,
+            left_out,
+            beyond,
+        )
         families.append(Family(*family))
     return families
 
@@ -118,20 +132,15 @@ def pairs(rows: pd.DataFrame, device: str) -> Iterable[Measured]:
         yield Measured(catalogue.find(str(model)), machine(device, int(str(gpus))), load, part.s.to_numpy(float))
 
 
-def plausible(each: Measured) -> tuple[Measured | None, int, int]:
-    """Without the rows that do not fit the memory or are faster than the peaks, and how many those are."""
+def sort_out(each: Measured) -> Iterable[tuple[str, Measured]]:
+    """The rows that count, those that do not fit the memory, and those that are faster than the peaks."""
     load: Any = each.load
-    over = most_sequences(each.card, each.machine, load.prompt_tokens + load.output_tokens) < load.batch
-    fast = ~over & (each.seconds < predicted_s(each, PHYSICAL))
-    good = ~over & ~fast
-    kept = replace(
-        load, prompt_tokens=load.prompt_tokens[good], output_tokens=load.output_tokens[good], batch=load.batch[good]
-    )
-    return (
-        (replace(each, load=kept, seconds=each.seconds[good]) if good.any() else None),
-        int(over.sum()),
-        int(fast.sum()),
-    )
+    waits = most_sequences(each.card, each.machine, load.prompt_tokens + load.output_tokens) < load.batch
+    fast = ~waits & (each.seconds < predicted_s(each, PHYSICAL))
+    for kind, rows in (("good", ~waits & ~fast), (WAITS, waits), (FAST, fast)):
+        if rows.any():
+            part = Load(load.prompt_tokens[rows], load.output_tokens[rows], load.batch[rows])
+            yield kind, replace(each, load=part, seconds=each.seconds[rows])
 
 
 def first_tokens(folder: Path) -> dict[tuple[str, str], list[Measured]]:
@@ -248,6 +257,18 @@ def coverage(family: Family) -> float:
     return float(np.concatenate(inside).mean())
 
 
+def in_waves(family: Family) -> dict[str, float] | None:
+    """The errors on batches of which a part fits the memory: none is fitted to. As many run as fit, the rest waits."""
+    errors = []
+    for each in family.beyond:
+        load: Any = each.load
+        fits = most_sequences(each.card, each.machine, load.prompt_tokens + load.output_tokens)
+        running = np.minimum(load.batch, np.maximum(fits, 1.0))
+        once_s = predicted_s(replace(each, load=replace(load, batch=running)), family.fit_without())
+        errors.append(np.log(load.batch / running * once_s / each.seconds)[fits >= 1])
+    return told(np.concatenate(errors)) if sum(map(len, errors)) else None
+
+
 def judge(family: Family) -> dict[str, Any]:
     by_group = held_out(family)
     errors = np.concatenate(list(by_group.values()))
@@ -257,6 +278,7 @@ def judge(family: Family) -> dict[str, Any]:
                           for each in family.measured if each.kind == kind])}  # fmt: skip
     return {
         "stack": family.stack, "hardware": family.device, "rows": len(errors), "left_out_rows": family.left_out,
+        "in_waves": in_waves(family),
         "held_out": told(errors), "mean_of_groups": float(np.mean([told(each)["mean"] for each in by_group.values()])),
         "by_kind": kinds, "by_group": {name: told(each) for name, each in by_group.items()}, "naive": naive,
         "coverage": coverage(family), "half_width": half_width(list(by_group.values())),
@@ -453,6 +475,7 @@ def speed(count: int = 1_000_000) -> dict[str, float]:
     load = Load(random.integers(1, 8000, count).astype(float), random.integers(1, 2000, count).astype(float),
                 random.integers(1, 64, count).astype(float))  # fmt: skip
     setup = Setup(catalogue.find("meta-llama/Meta-Llama-3-8B"), hardware.find("H100"), tensor_parallel=1)
+    estimate(setup, load)  # the tables are read once
     start = time.process_time()
     estimate(setup, load)
     return {"estimates": count, "cpu_s": time.process_time() - start}
@@ -486,7 +509,8 @@ def as_text(said: dict[str, Any]) -> str:
         naive = ", ".join(f"{value:.0%}" for value in each["naive"].values())
         lines.append(f"{each['stack']:14} {each['hardware']:16} {each['rows']:4} rows  {each['held_out']['mean']:.1%} "
                      f"({each['mean_of_groups']:.1%}) · {naive} · {each['coverage']:.0%}   {kinds}   "
-                     f"left out {each['left_out_rows']}")  # fmt: skip
+                     f"left out {each['left_out_rows']}"
+                     + (f", in waves {each['in_waves']['mean']:.1%}" if each["in_waves"] else ""))  # fmt: skip
     lines += ["", "hardware that was not measured, by the constants of the others"]
     lines += [
         f"{each['stack']:14} {each['hardware']:16} {each['held_out']['mean']:.1%}" for each in said["unseen_hardware"]

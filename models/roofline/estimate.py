@@ -28,7 +28,7 @@ HOUR_S = 3600.0
 
 @dataclass(frozen=True)
 class Setup:
-    """A model on hardware and software. Where no parallelism is said: the fewest GPUs that hold the model and its load."""
+    """A model on hardware and software. Where no parallelism is said: the fewest GPUs that hold it and its load."""
 
     card: ModelCard
     hardware: Accelerator
