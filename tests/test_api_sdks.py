@@ -271,7 +271,8 @@ def test_a_plain_call_of_each_sdk(home: Path, server: FakeServer, name: str, wor
     assert (call["outcome"], call["status"], call["attempt"], call["is_stream"]) == ("ok", 200, 1, False)
     assert call["request_model"] == "asked"
     assert buckets(call) == EXPECTED[name]
-    assert "sent_chars" not in call
+    assert call["sent_chars"] == len(PROMPT)
+    assert "received_chars" not in call
 
 
 @pytest.mark.parametrize(("name", "work"), STREAMS, ids=named(STREAMS))

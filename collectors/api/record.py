@@ -11,7 +11,7 @@ usage_json      the numbers of the provider's usage, as they came and where they
 units           instead, where the source tells them: [["input_tokens", "1200"], …], parts inside their whole
 method          how the usage is known: measured (the provider reported it), declared, modelled
 context         what prices depend on: [["service_tier", "flex"], ["processing", "batch"], …]
-sent_chars, received_chars   the length of the texts where no usage came
+sent_chars      the length of the texts that were sent; received_chars: of those that came, where no usage did
 cost, currency  what the source says that it cost, a decimal number as text
 project, tags, account   where the source has them; else those of the span around it
 run_id, span_id          the span that it is a part of, where the source knows that or knows that it is of none (None);

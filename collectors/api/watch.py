@@ -253,12 +253,15 @@ def _error(watch: Watch, answer: answers.Answer) -> str | None:
 
 
 def _of_texts(watch: Watch, answer: answers.Answer, request: Json, events: list[streams.Event]) -> Json:
-    """The length of the texts, where their tokens are not known."""
-    if (watch.status or 400) >= 400 or answer.units or watch.counts:
+    """The length of the texts: of what was sent, and of what came where its tokens are not known."""
+    if (watch.status or 400) >= 400:
         return {}
+    sent = {"sent_chars": answers.chars_sent(request)}
+    if answer.units or watch.counts:
+        return sent
     if answer.usage is not None and not (answer.is_beginning and not watch.is_ended):
-        return {}
-    return {"sent_chars": answers.chars_sent(request), "received_chars": answers.chars_received(events)}
+        return sent
+    return {**sent, "received_chars": answers.chars_received(events)}
 
 
 def _of_time(watch: Watch, answer: answers.Answer, ended_s: float) -> Json:

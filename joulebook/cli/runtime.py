@@ -70,6 +70,7 @@ def _idealized_json(told: Idealized) -> dict[str, Any]:
 def fit(args: argparse.Namespace) -> int:
     """A profile from measurements. Nothing is written where they cannot tell one."""
     from joulebook.models.runtime.fit import fit as ours
+    from joulebook.models.runtime.profile import Origin, Software
     from joulebook.models.runtime.samples import read
     from joulebook.models.runtime.two_stage import two_stage
     from joulebook.reports import views
@@ -80,12 +81,8 @@ def fit(args: argparse.Namespace) -> int:
     if not model:
         raise InputError(f"{path} does not say whose times these are: name the model with --model")
     told = (two_stage if args.method == "paper" else ours)(samples, model)
-    from joulebook.models.runtime.profile import Origin, Software
-
-    origin = Origin(f"fitted to {path.name}, method {args.method}")
-    profile = replace(
-        told, hardware=_hardware(args), software=Software(args.software), batch=samples.batch, origin=origin
-    )
+    about = {"hardware": _hardware(args), "software": Software(args.software), "batch": samples.batch}
+    profile = replace(told, **about, origin=Origin(f"fitted to {path.name}, method {args.method}"))
     _written(args, profile)
     if args.json:
         print_json(_profile_json(profile) | {"left_out": samples.left_out, "out": args.out})
@@ -127,9 +124,7 @@ def denoise(args: argparse.Namespace) -> int:
         raise InputError("; ".join(f"{each.model} cannot be denoised: {each.refused}" for each in found))
     told = [each.profile for each in found if each.profile]
     if (args.out or args.keep) and len(told) != 1:
-        raise InputError(
-            f"--out and --keep need one model whose profile is known, and there are {len(told)}; see --model"
-        )
+        raise InputError(f"--out and --keep need one model with a profile, and there are {len(told)}; see --model")
     for profile in told if args.out or args.keep else ():
         _written(args, profile)
     view = views.denoised(found)

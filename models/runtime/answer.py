@@ -27,6 +27,7 @@ from joulebook.accounting.estimates import Estimate, between, unknown
 from joulebook.models.runtime import closed_form, store
 from joulebook.models.runtime.closed_form import Floats
 from joulebook.models.runtime.profile import Ends, Profile
+from joulebook.models.runtime.published import OWN
 
 MODES = ("default", "helm")
 MOST_TOKENS = 10**9  # far above any request
@@ -199,11 +200,17 @@ def of_profile(request: Request, profile: Profile, mode: str, denoised_s: Estima
     busy = gpu_seconds_of(profile, runtime)
     outside = extrapolated(profile, prompt, output)
     return Idealized(
-        request, mode, profile.profile_id, profile.hardware.device, profile.software.stack, runtime, prompt_s,
+        request, mode, profile.profile_id, machine_of(profile), profile.software.stack, runtime, prompt_s,
         _around(each_s, profile.coefficients.per_output_token_s, mode), busy, energy_of(profile, request, busy),
         cost_of(profile, busy), denoised_s, outside, tuple(_notes(profile, outside, mode)),
         tuple(filter(None, (profile.origin.source, profile.origin.url))),
     )  # fmt: skip
+
+
+def machine_of(profile: Profile) -> str:
+    """`8 × A100 SXM4 80GB`, as far as it is known."""
+    device, gpus = profile.hardware.device, profile.hardware.gpus
+    return f"{gpus} × {device}" if device and gpus else device
 
 
 def _around(mid: float, ends: Ends, mode: str) -> Estimate:
@@ -246,7 +253,7 @@ def energy_of(profile: Profile, request: Request, busy: Estimate) -> Estimate:
     if told is not None:
         prompt, output = request.prompt_tokens, request.output_tokens
         parts = zip(told.j_per_call, told.j_per_prompt_token, told.j_per_output_token, strict=True)
-        return between([(c + p * prompt + o * output) * WH_PER_J for c, p, o in parts], "Wh", told.method)
+        return between([(c + p * prompt + o * output) * WH_PER_J for c, p, o in parts], "Wh", "modelled")
     if busy.low is None or busy.high is None:
         return unknown("Wh", f"the profile has no energy, and {busy.reason}")
     if tdp_w is None:
@@ -263,7 +270,8 @@ def _closed(request: Request, mode: str, denoised_s: Estimate) -> Idealized:
 
 
 def _notes(profile: Profile, outside: Sequence[str], mode: str) -> list[str]:
-    notes = [f"Profile: {profile.origin.basis}."] if profile.origin.basis else []
+    basis = profile.origin.basis
+    notes = [f"Profile: {basis}."] if basis and basis != OWN else []
     told = profile.coefficients
     measured = {
         "prompt_tokens": f"prompts of {told.prompt_tokens[0]:g} to {told.prompt_tokens[-1]:g} tokens",
@@ -272,7 +280,9 @@ def _notes(profile: Profile, outside: Sequence[str], mode: str) -> list[str]:
     notes += [f"Extrapolated: only {measured[name]} were measured." for name in outside]
     if mode == "helm":
         notes.append("By HELM's rule the time of a prompt between two sizes may be too short, by up to eight times.")
-    if profile.energy is None and profile.hardware.tdp_w:
+    if profile.energy is not None:
+        notes.append(f"Energy of the {profile.energy.boundary}, fitted to energies that were {profile.energy.method}.")
+    elif profile.hardware.tdp_w:
         notes.append("Energy is that of the GPUs alone at their whole TDP, by the paper's definition: an upper end.")
     if profile.batch == 1:
         notes.append("One request at a time: a server that batches uses its GPUs far better.")

@@ -164,7 +164,13 @@ def _text_of(model: str, samples: Samples | None, basis: Basis) -> Text | None:
     """How much text a token of a model is: by the user's table, its calls, or its profile."""
     profiles = [each.text for each in store.of_model(basis.profiles, model)]
     found = [basis.texts.get(model.casefold()), samples.text if samples else None, *profiles]
-    return next((each for each in found if each and each.chars_per_prompt_token and each.chars_per_output_token), None)
+    return next((_both(each) for each in found if each), None)
+
+
+def _both(text: Text) -> Text:
+    """Of prompts and of answers: a tokenizer is one and the same, so each stands in for the other."""
+    prompt, output = text.chars_per_prompt_token, text.chars_per_output_token
+    return Text(prompt or output, output or prompt)
 
 
 def _answer_to(stick: Yardstick, mix: Mix, text: Text) -> Idealized:

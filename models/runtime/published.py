@@ -19,6 +19,7 @@ from joulebook.accounting import accelerators
 from joulebook.models.runtime.profile import Coefficients, Ends, Hardware, Measured, Origin, Profile, Software
 
 HALF_OF_LAST_DIGIT_S = 0.0005  # the published coefficients are rounded to a millisecond
+OWN = "its own profile"  # the basis of a model that borrows none
 CELLS = {"idealized": 270, "denoised": 35}  # what each was fitted to, and how many requests a cell had
 SAMPLES = {"idealized": 270 * 50, "denoised": 35 * 10}
 Row = Mapping[str, str]

@@ -43,10 +43,9 @@ def _samples(rows: Sequence[Mapping[str, Any]]) -> Samples:
 
 
 def _text(rows: Sequence[Mapping[str, Any]]) -> Text | None:
-    """How many characters the tokens of some calls stand for, where the length of their texts was noted."""
-    sizes = [chars_per_token([row[chars] for row in rows], [row[tokens] for row in rows])
-             for chars, tokens in (("sent_chars", "prompt_tokens"), ("received_chars", "output_tokens"))]  # fmt: skip
-    return Text(*sizes) if any(sizes) else None
+    """How many characters the prompt tokens of some calls stand for, where the length of what was sent was noted."""
+    size = chars_per_token([row["sent_chars"] for row in rows], [row["prompt_tokens"] for row in rows])
+    return Text(size) if size else None
 
 
 def _why(row: Mapping[str, Any]) -> str | None:
@@ -65,8 +64,7 @@ _SQL = """
            c.input_tokens as prompt_tokens, coalesce(c.output_tokens, 0) as output_tokens, c.duration_s as runtime_s,
            case when coalesce(c.reasoning_tokens, 0) = 0 then c.first_token_s end as first_token_s,
            c.attempt, c.status, c.outcome, c.cache_read_tokens as cached_tokens,
-           c.usage_method = 'measured' as is_reported, c.sent_chars,
-           case when coalesce(c.reasoning_tokens, 0) = 0 then c.received_chars end as received_chars
+           c.usage_method = 'measured' as is_reported, c.sent_chars
     from api_call c
     where c.counted and c.started_at_utc >= ? and c.started_at_utc < ? $project
     order by c.started_at_utc, c.call_no

@@ -13,6 +13,10 @@ from joulebook.reports.views.normalised import row_of, usual_basis
 if TYPE_CHECKING:
     from joulebook.models.runtime.compare import Basis, Compared
 
+EMPTY = (
+    "No quality of a model is known: record it with `run.quality(metric, value)` in a run that calls one model, or "
+    "give a table with --quality FILE."
+)
 Quality = tuple[str, str, float]  # model, metric, value
 # what it takes -> (its name, unit)
 TAKES = {"runtime_s": ("Idealized runtime", "s"), "energy_j": ("Energy of the GPUs", "J"), "cost_usd": ("Cost", "USD")}
@@ -44,8 +48,7 @@ def frontier(
         "frontier", f"Quality ({chosen}) against what it takes" if chosen else "Quality against what it takes",
         _sentence(parts, rows), period.label, columns=_columns(chosen), rows=rows, parts=parts,
         notes=tuple(_notes(found, metrics, chosen, is_by_text)),
-        empty="No quality of a model is known: record it with `run.quality(metric, value)` in a run that calls one model, "
-        "or give a table with --quality FILE.",
+        empty=EMPTY,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from joulebook.accounting.estimates import Estimate, between
@@ -47,8 +47,8 @@ def idealized(answer: Idealized) -> View:
         Tile("Idealized runtime", answer.runtime_s, answer.hardware),
         Tile("Prompt and first token", answer.prompt_s),
         Tile("Each further token", answer.per_output_token_s),
-        Tile("Energy of the GPUs", energy_of(answer)),
-        Tile("GPU-hours", answer.cost_usd, "at the price of a GPU-hour"),
+        Tile("Energy", energy_of(answer)),
+        Tile("Cost of the GPUs", answer.cost_usd),
         Tile("Its API, denoised", answer.denoised_runtime_s),
     )
     return View(
@@ -85,8 +85,8 @@ def profiles(own: Sequence[Profile], published: Sequence[Profile]) -> View:
     """The profiles that there are: those of the home first."""
     rows = [_profile_row(each, "this home") for each in own]
     rows += [_profile_row(each, "published") for each in published]
-    return View("profiles", "Runtime profiles", f"{plural(len(own), 'profile')} of this home, {len(published)} published.",
-                columns=PROFILES, rows=tuple(rows))  # fmt: skip
+    told = f"{plural(len(own), 'profile')} of this home, {len(published)} published."
+    return View("profiles", "Runtime profiles", told, columns=PROFILES, rows=tuple(rows))
 
 
 def _profile_row(profile: Profile, where: str) -> Mapping[str, Any]:
@@ -111,19 +111,24 @@ def _profile_row(profile: Profile, where: str) -> Mapping[str, Any]:
 def profile(one: Profile) -> View:
     """The coefficients of one profile, and what they rest on."""
     told = one.coefficients
-    measured = one.measured
     return View(
         "profile", f"Runtime profile of {one.model}", _profile_sentence(one),
         f"{one.kind}; {one.profile_id}", columns=PROMPTS, rows=_prompt_rows(told), figure=_curve(one),
         parts=(View("slopes", "Beside the prompt", columns=SLOPES, rows=_slope_rows(told)), *_energy_part(one)),
-        notes=tuple(filter(None, (
-            f"From {plural(measured.cells, 'cell')}, {plural(measured.samples, 'request')}; answers of up to "
-            f"{measured.longest_output_tokens} tokens.",
-            one.spread and f"A cell is {one.spread.relative_error:.2%} off the fit (one standard deviation).",
-            one.origin.basis and f"Basis: {one.origin.basis}.",
-            one.origin.source and f"Source: {one.origin.source} ({one.origin.licence or 'no licence named'}).",
-        ))),
+        notes=tuple(_profile_notes(one)),
     )  # fmt: skip
+
+
+def _profile_notes(one: Profile) -> Iterator[str]:
+    measured, origin = one.measured, one.origin
+    counts = f"{plural(measured.cells, 'cell')}, {plural(measured.samples, 'request')}"
+    yield f"From {counts}; answers of up to {measured.longest_output_tokens} tokens."
+    if one.spread and one.spread.relative_error:
+        yield f"A cell is {number(one.spread.relative_error * 100)} % off the fit (one standard deviation)."
+    if origin.basis:
+        yield f"Basis: {origin.basis}."
+    if origin.source:
+        yield f"Source: {origin.source} ({origin.licence or 'no licence named'})."
 
 
 def _profile_sentence(one: Profile) -> str:
@@ -166,7 +171,8 @@ def _curve(one: Profile) -> Figure:
     told = one.coefficients
     ends = tuple(zip(*told.prompt_s, strict=True))
     series = Series("Prompt and first token", told.prompt_tokens, ends[1], ends[0], ends[2], role="frontier")
-    alt = f"From {duration(ends[1][0])} at {told.prompt_tokens[0]:g} tokens to {duration(ends[1][-1])} at {told.prompt_tokens[-1]:g}."
+    first, last = ((duration(ends[1][at]), told.prompt_tokens[at]) for at in (0, -1))
+    alt = f"From {first[0]} at {first[1]:g} tokens to {last[0]} at {last[1]:g}."
     return Figure("scatter", "Time of a prompt over its length", "s", (series,), alt, x_label="Prompt", x_unit="token")
 
 
@@ -205,6 +211,4 @@ def _denoised_notes(one: Denoised) -> list[str]:
     notes = [f"{one.model}: left out {listed(left_out)}."] if left_out else []
     if one.refused:
         notes.append(f"{one.model}: no runtime as a whole, because {one.refused}.")
-    if one.below is not None:
-        notes.append(f"{one.model}: {number(one.below * 100)} % of the requests lie under the edge.")
     return notes
