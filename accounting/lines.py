@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +21,8 @@ from joulebook.accounting.assess import METHOD_RANK_SQL, amount_sql, impact_amou
 from joulebook.accounting.basis import Basis
 from joulebook.accounting.energy import cpu_it_energy_j, it_energy_j, memory_energy_j
 from joulebook.accounting.errors import MissingExtra
-from joulebook.accounting.in_force import ENDS, KINDS, InForce, midnight, timeline
+from joulebook.accounting.factors import WORLD, Factor, FactorSet
+from joulebook.accounting.in_force import ENDS, KINDS, OPTIONAL, InForce, midnight, timeline
 from joulebook.accounting.site import Range
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Held(NamedTuple):
     values: Mapping[str, Range]
 
     def match_of(self, kind: str) -> Match | None:
-        return self.in_force.matches.get(kind)
+        match = self.in_force.matches.get(kind)
+        return None if match is None or math.isnan(match.factor.value) else match
 
     def range_of(self, kind: str) -> Range:
         """Low, mid and high of a kind; not a number where nobody knows it."""
@@ -155,12 +157,22 @@ def lines(ledger: Ledger, scope: Scope, bases: Sequence[Basis]) -> Lines:
 
 def joint_pieces(bases: Sequence[Basis], start: date, end: date) -> tuple[tuple[Held, ...], ...]:
     """[start, end) in stretches in which no factor changes under any basis; for each, what is in force under each."""
-    held = [_held(timeline(basis.site, basis.factors, start, end)) for basis in bases]
+    held = [_held(timeline(basis.site, _with_gaps(basis.factors), start, end)) for basis in bases]
     begins = [[each.start for each in some] for some in held]
     cuts = sorted({begin for some in begins for begin in some})
     return tuple(
         tuple(some[bisect_right(begin, cut) - 1] for some, begin in zip(held, begins, strict=True)) for cut in cuts
     )
+
+
+def _with_gaps(factors: FactorSet) -> FactorSet:
+    """A set that was kept before a kind of factor was thought of: what needs it is not known."""
+    lacking = KINDS.keys() - {row.kind for row in factors.rows} - set(OPTIONAL)
+    gaps = [
+        Factor(kind, *UNKNOWN, KINDS[kind][1], WORLD, date(1970, 1, 1), None, "not in this set", "", "", "", date.max)
+        for kind in sorted(lacking)
+    ]
+    return replace(factors, rows=(*factors.rows, *gaps)) if gaps else factors
 
 
 def _held(pieces: Sequence[InForce]) -> list[Held]:

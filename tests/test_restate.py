@@ -176,6 +176,19 @@ def test_a_kept_set_that_was_changed_is_refused(home):
         bases.find(home, THEN.set_id)
 
 
+def test_a_set_from_before_a_kind_was_thought_of(home, capsys, tables):
+    """Its carbon is what it was; its minerals, for which it has no factor, are not known."""
+    tables["now"] = FactorSet(tuple(row for row in THEN.rows if row.kind != "electricity_adpe"))
+    two_months(home)
+    told = json.loads(ask(home, capsys, "assess", "--json"))
+    assert told["totals"]["carbon_g"]["mid"] == pytest.approx(0.9)
+    assert told["totals"]["adpe_kgsb"]["mid"] is told["draws"]["totals"]["adpe_kgsb"]["p50"] is None
+    assert "electricity_adpe" not in {factor["kind"] for factor in told["factors"]}
+    tables["now"] = THEN
+    (cause,) = json.loads(ask(home, capsys, "restate", told["basis"]["basis_id"], "--json"))["causes"]
+    assert (cause["kind"], cause["from"], cause["change"]["adpe_kgsb"]) == ("electricity_adpe", None, None)
+
+
 def test_a_torn_history_is_mended(home):
     bases.keep(home, Basis(HERE, THEN))
     with (bases.folder(home) / "history.jsonl").open("a") as file:
