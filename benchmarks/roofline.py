@@ -135,8 +135,8 @@ def pairs(rows: pd.DataFrame, device: str) -> Iterable[Measured]:
 def sort_out(each: Measured) -> Iterable[tuple[str, Measured]]:
     """The rows that count, those that do not fit the memory, and those that are faster than the peaks."""
     load: Any = each.load
-    waits = most_sequences(each.card, each.machine, load.prompt_tokens + load.output_tokens) < load.batch
-    fast = ~waits & (each.seconds < predicted_s(each, PHYSICAL))
+    fast = each.seconds < predicted_s(each, PHYSICAL)
+    waits = ~fast & (most_sequences(each.card, each.machine, load.prompt_tokens + load.output_tokens) < load.batch)
     for kind, rows in (("good", ~waits & ~fast), (WAITS, waits), (FAST, fast)):
         if rows.any():
             part = Load(load.prompt_tokens[rows], load.output_tokens[rows], load.batch[rows])

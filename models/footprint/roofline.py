@@ -2,10 +2,11 @@
 
     open model ─▶ card ─▶ H100s that hold it ─▶ batch of 256, 64 and 8 ─▶ IT energy of prompt, cache and answer
 
-The architecture is known, how it is served is not, so that is declared: the fewest H100s that hold the weights and 64
-requests, vLLM, the precision as published. The batch decides most and makes the range: low at 256 requests at once,
-high at 8, each with the model's own error. A prompt costs what its prefill does, a cached one only what reading it
-does, and an answer what its steps do over the context of this very call: rates hold for the call they were made for.
+The architecture is known, how it is served is not, so that is declared: vLLM, the precision as published, the fewest
+H100s of a node that hold the weights and 64 requests (where it takes more nodes: 8). The batch decides most and makes the
+range: low at 256 requests at once, high at 8, each with the model's own error. A prompt costs what its prefill does, a
+cached one only what reading it does, and an answer what its steps do over the context of this very call: rates hold for
+the call that they were made for.
 """
 
 from __future__ import annotations
@@ -45,9 +46,10 @@ def rates(model: str, place: Place, usage: Usage[float]) -> Rates | Absent:
 
 
 def _served(card: ModelCard, usage: Usage[float]) -> Setup:
-    """On the fewest GPUs that hold the weights and the requests of the mid."""
+    """On the fewest GPUs of a node that hold the requests of the mid; where it takes more, those of the high end."""
     setup = Setup(card, hardware.find(HARDWARE))
-    machine = machine_of(setup, _load(usage, BATCHES[1]))
+    inside, beyond = (machine_of(setup, _load(usage, batch)) for batch in BATCHES[1:])
+    machine = inside if inside.pipeline_parallel == 1 else beyond
     return replace(setup, tensor_parallel=machine.tensor_parallel, pipeline_parallel=machine.pipeline_parallel)
 
 
