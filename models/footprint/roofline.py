@@ -3,10 +3,10 @@
     open model ─▶ card ─▶ H100s that hold it ─▶ batch of 256, 64 and 8 ─▶ IT energy of prompt, cache and answer
 
 The architecture is known, how it is served is not, so that is declared: vLLM, the precision as published, the fewest
-H100s of a node that hold the weights and 64 requests (where it takes more nodes: 8). The batch decides most and makes the
-range: low at 256 requests at once, high at 8, each with the model's own error. A prompt costs what its prefill does, a
-cached one only what reading it does, and an answer what its steps do over the context of this very call: rates hold for
-the call that they were made for.
+H100s of a node that hold the weights and 64 requests (where it takes more nodes: 8). The batch decides most and makes
+the range: low at 256 requests at once, high at 8, each with the model's own error. A prompt costs what its prefill
+does, a cached one only what reading it does, and an answer what its steps do over the context of this very call: rates
+hold for the call that they were made for.
 """
 
 from __future__ import annotations
