@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from joulebook.accounting.assess import CATEGORIES, missing_factor
-from joulebook.accounting.estimates import Estimate, between, unknown
+from joulebook.accounting.estimates import Estimate, between, exactly, unknown
 from joulebook.accounting.in_force import ENDS, KINDS
 from joulebook.accounting.lines import Held, Lines, impacts, impacts_at, kinds_of, numpy
 from joulebook.accounting.records import METHODS
@@ -105,6 +105,13 @@ class Caused:
 
     def by_run(self, kind: str, category: str) -> list[float]:
         return self.lines.by_run(self.added[kind][category]).tolist()
+
+
+def change_of(before: Estimate, after: Estimate) -> Estimate:
+    """The change of the mids. Its own range is not known from theirs: they share what they are wrong by."""
+    if before.mid is None or after.mid is None:
+        return unknown(before.unit, before.reason or after.reason or "unknown")
+    return exactly(after.mid - before.mid, before.unit, after.method)
 
 
 def caused(lines: Lines) -> Caused:

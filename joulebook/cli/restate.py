@@ -27,14 +27,17 @@ def assess(args: argparse.Namespace) -> int:
     from joulebook.accounting import basis
     from joulebook.accounting.assessment import Drawing
     from joulebook.accounting.assessment import assess as ask
-    from joulebook.reports import views
 
     if args.factor_set == LIST:
+        from joulebook.reports import views
+
         return draw(args, views.kept_bases(basis.kept(home_of(args))))
     told = ask(ledger_of(args), _scope(args), _basis(args), Drawing(args.draws, args.seed))
     if args.json:
         print_json(_assessment_json(told))
         return 0
+    from joulebook.reports import views  # which takes longer to load than all of the above takes
+
     return draw(args, views.assessment(told))
 
 
@@ -42,7 +45,6 @@ def restate(args: argparse.Namespace) -> int:
     """What changes between two bases, each a day, `now`, or an id that was kept."""
     from joulebook.accounting.assessment import restate as ask
     from joulebook.accounting.basis import find
-    from joulebook.reports import views
 
     scope = _scope(args)
     home, ledger = home_of(args), ledger_of(args)
@@ -50,6 +52,8 @@ def restate(args: argparse.Namespace) -> int:
     if args.json:
         print_json(_restatement_json(told))
         return 0
+    from joulebook.reports import views
+
     return draw(args, views.restatement(told))
 
 
@@ -139,7 +143,7 @@ def _factor_json(kind: str, match: Any) -> dict[str, Any]:
 
 
 def _restatement_json(told: Restatement) -> dict[str, Any]:
-    from joulebook.reports.views.restatement import change_of
+    from joulebook.accounting.restate import change_of
 
     before, after = _amounts_json(told.before), _amounts_json(told.after)
     changes = {category: change_of(before[category], after[category]).mid for category in before}

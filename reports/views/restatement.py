@@ -7,9 +7,9 @@ from typing import Any
 
 from joulebook.accounting.assess import CATEGORIES
 from joulebook.accounting.assessment import Restatement
-from joulebook.accounting.estimates import Estimate, exactly, unknown
+from joulebook.accounting.estimates import Estimate, exactly
 from joulebook.accounting.factors import Match
-from joulebook.accounting.restate import FROM, IDLE, TO, Cause
+from joulebook.accounting.restate import FROM, IDLE, TO, Cause, change_of
 from joulebook.reports.format import amount, mid_of, number
 from joulebook.reports.view import Column, View
 from joulebook.reports.views.assessment import LABELS, MOST_RUNS, run_cells, scope_in_words, use_of
@@ -68,13 +68,6 @@ def _sentence(told: Restatement) -> str:
     kind = causes[0].kind.replace("_", " ")
     share = _share(causes[0].change["carbon_g"], change_of(before, after).mid)
     return f"{mid_of(before)} of CO₂e become {mid_of(after)} ({_percent(before, after)}); {kind} makes {share} of that."
-
-
-def change_of(before: Estimate, after: Estimate) -> Estimate:
-    """The change of the mids. Its own range is not known from theirs: they share what they are wrong by."""
-    if before.mid is None or after.mid is None:
-        return unknown(before.unit, before.reason or after.reason or "unknown")
-    return exactly(after.mid - before.mid, before.unit, after.method)
 
 
 def _percent(before: Estimate, after: Estimate) -> str:
