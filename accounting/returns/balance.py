@@ -10,13 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from joulebook.accounting.returns.ratio import benefit_caused_ratio, net_benefit, return_on_environment
+from joulebook.accounting.returns.sampling import Array
 from joulebook.accounting.uncertainty import quantiles
-
-if TYPE_CHECKING:
-    from joulebook.accounting.returns.sampling import Array
 
 MATERIAL = 0.05  # N within this part of C is neither gain nor loss
 VERDICTS = ("net loss", "unknown", "unclear", "break-even", "net gain")  # the weakest first

@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from joulebook.accounting import given
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.returns import fields
 from joulebook.accounting.returns.fields import ANY, SHARE, Table
@@ -134,13 +134,7 @@ class Claim:
 def read(path: Path) -> Table:
     """A claim's file as a plain table. Raises InputError naming the file and what is wrong with it."""
     try:
-        told = tomllib.loads(path.read_bytes().decode())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:  # no UTF-8, or no TOML
-        raise InputError(f"{path}: this is no TOML ({error}); `joulebook claim template` shows one") from error
-    plain = _plain(told)
-    try:
+        plain: Table = _plain(given.toml(given.read(path)))
         parse(plain)
     except InputError as error:
         raise InputError(f"{path}: {error}; nothing was added") from error
@@ -150,9 +144,9 @@ def read(path: Path) -> Table:
 def _plain(value: Any) -> Any:
     """What JSON can keep: days as text."""
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
+        return {key: _plain(part) for key, part in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_plain(part) for part in value]
+        return [_plain(part) for part in cast("list[Any]", value)]
     return value.isoformat() if isinstance(value, date | datetime) else value
 
 
@@ -165,7 +159,7 @@ def content_hash(plain: Table) -> str:
 
 def parse(plain: Table) -> Claim:
     """A claim from its table. Raises InputError naming the field that is wrong."""
-    fields.only("", plain, _KEYS[""])
+    given.only("a claim", plain, _KEYS[""])
     parts = {name: fields.table(plain, name, known) for name, known in _KEYS.items() if name}
     texts = {key: fields.needed(key, plain.get(key)) for key in ("id", "use_case", "function", "unit")}
     if not _ID.fullmatch(texts["id"]):
@@ -218,10 +212,10 @@ def _benefit(told: Table, *, has_pair: bool) -> Benefit:
 def _pair(told: Table) -> Pair | None:
     if not told:
         return None
-    sides = [fields.texts(f"[pair] {side}", told.get(side)) for side in ("reference", "solution")]
-    if not all(sides):
+    reference, solution = (fields.texts(f"[pair] {side}", told.get(side)) for side in ("reference", "solution"))
+    if not reference or not solution:
         raise InputError('[pair] needs the ids of runs on both sides: reference = ["…"], solution = ["…"]')
-    return Pair(*sides, fields.text("[pair] per", told.get("per")) or RUN)
+    return Pair(reference, solution, fields.text("[pair] per", told.get("per")) or RUN)
 
 
 def _share(where: str, told: Table, key: str, why: str, bounds: tuple[float, float]) -> Share:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING
 
 from joulebook.accounting.assess import Assessor, InForce, timeline
 from joulebook.accounting.in_force import midnight
@@ -23,12 +22,9 @@ from joulebook.accounting.returns.claims import Claim
 from joulebook.accounting.returns.classes import MEASURED
 from joulebook.accounting.returns.record import Version
 from joulebook.accounting.returns.recorded import Factors, Group, Scope, UseCase, counted_units, factors_of, group
-from joulebook.accounting.returns.sampling import ENERGY, ON_GRID, Sample, impacts, summed
+from joulebook.accounting.returns.sampling import ENERGY, ON_GRID, Array, Sample, impacts, summed
 from joulebook.accounting.site import Range, Site
 from joulebook.accounting.units import J_PER_KWH
-
-if TYPE_CHECKING:
-    from joulebook.accounting.returns.sampling import Array
 
 _DAY = timedelta(days=1)
 

@@ -1,13 +1,13 @@
-"""Values out of a user's table, each checked, so that a wrong one is one sentence that names its place."""
+"""Values out of a claim's table, beyond what `given` reads: ranges, shares, and days as TOML or JSON keeps them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date
-from difflib import get_close_matches
 from typing import Any, cast
 
+from joulebook.accounting import given
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.site import Range
 
@@ -17,22 +17,11 @@ FROM_0 = 0.0, math.inf
 SHARE = 0.0, 1.0
 
 
-def only(where: str, table: Table, known: Sequence[str]) -> None:
-    """Raises InputError for a key that is not known, with the one that was likely meant."""
-    for key in table:
-        if key not in known:
-            near = get_close_matches(key, known, 1)
-            raise InputError(f"{where}unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else ""))
-
-
 def table(parent: Table, key: str, known: Sequence[str] | None = None) -> Table:
     """The table under a key, empty where there is none."""
-    value = parent.get(key, {})
-    if not isinstance(value, dict):
-        raise InputError(f"[{key}] must be a table of keys and values, not {value!r}")
-    found = cast("dict[str, Any]", value)
+    found = given.table(f"[{key}]", parent.get(key, {}))
     if known is not None:
-        only(f"[{key}]: ", found, known)
+        given.only(f"[{key}]", found, known)
     return found
 
 

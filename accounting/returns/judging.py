@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from joulebook.accounting.returns.claims import CRITERIA, UNITS, Claim
 from joulebook.accounting.returns.classes import (
@@ -20,13 +20,10 @@ from joulebook.accounting.returns.classes import (
     tier,
 )
 from joulebook.accounting.returns.effects import Effect
-from joulebook.accounting.returns.sampling import ON_GRID
+from joulebook.accounting.returns.sampling import ON_GRID, Array
 from joulebook.accounting.uncertainty import quantiles
 
-if TYPE_CHECKING:
-    from joulebook.accounting.returns.sampling import Array
-
-Amounts = Mapping[str, "Array"]
+Amounts = Mapping[str, Array]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from joulebook.accounting.assess import Assessor
 from joulebook.accounting.factors import Match
@@ -32,6 +31,7 @@ from joulebook.accounting.returns.sampling import (
     ENERGY,
     MANUFACTURE,
     OF_ALL,
+    Array,
     Sample,
     claim_names,
     drawn,
@@ -42,16 +42,16 @@ from joulebook.accounting.returns.sampling import (
 )
 from joulebook.accounting.uncertainty import DRAWS, SEED
 
-if TYPE_CHECKING:
-    from joulebook.accounting.returns.sampling import Array
-
-Amounts = Mapping[str, "Array"]  # by criterion
+Amounts = Mapping[str, Array]  # by criterion
 SUPPORTED_ONLY, WITH_PLAUSIBLE = BASES = ("supported", "with_plausible")
 
 
 @dataclass(frozen=True)
 class Result:
-    """A use case, or all of them (`name` is empty): C and A in each draw."""
+    """A use case, or all of them (`name` is empty): C and A in each draw.
+
+    benefit_by_year: by basis;  unmade: the criteria in which making the hardware is not in C, and why.
+    """
 
     name: str
     runs: int
@@ -60,9 +60,13 @@ class Result:
     method: str
     caused_by_year: Mapping[int, Amounts]
     upfront: Amounts
-    benefit_by_year: Mapping[str, Mapping[int, Amounts]] = field(default_factory=dict)  # by basis
+    benefit_by_year: Mapping[str, Mapping[int, Amounts]] = field(
+        default_factory=dict[str, Mapping[int, Amounts]]
+    )  # by basis
     claims: tuple[Judged, ...] = ()
-    unmade: Mapping[str, str] = field(default_factory=dict)  # criteria without the making of hardware, and why
+    unmade: Mapping[str, str] = field(
+        default_factory=dict[str, str]
+    )  # criteria without the making of hardware, and why
 
     @cached_property
     def caused(self) -> Amounts:

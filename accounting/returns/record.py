@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from joulebook.accounting.errors import InputError, LedgerError, NotFound
 from joulebook.accounting.returns.claims import Claim, check_shares, parse
@@ -122,7 +122,7 @@ def _entry(where: str, line: bytes) -> dict[str, Any]:
         entry = None
     if not isinstance(entry, dict):
         raise LedgerError(f"{where}: this is no whole line of a claims journal; restore the file, or remove that line")
-    return entry
+    return cast("dict[str, Any]", entry)
 
 
 def _version(where: str, entry: dict[str, Any], line_hash: str) -> Version:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from joulebook.accounting.assess import impact_amounts
 from joulebook.accounting.returns.recorded import Factors, Group
@@ -18,11 +18,7 @@ from joulebook.accounting.site import LEAST, Range
 from joulebook.accounting.uncertainty import draws, spread, triangular, uniform
 from joulebook.accounting.units import J_PER_KWH
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
-    Array = npt.NDArray[np.float64]
+Array = Any  # a NumPy array of draws; the formulas are typed for numbers and columns, and know no NumPy
 
 ENERGY, MANUFACTURE = OF_ALL = ("energy", "manufacture")
 CLAIM_PARTS = ("units", "benefit", "electricity", "marginal", "reference", "solution", "reference runs",

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from joulebook.accounting.errors import FactorError
 from joulebook.accounting.estimates import Estimate, unknown
@@ -25,11 +25,9 @@ from joulebook.accounting.returns.money import (
     carbon_productivity_usd_per_kg,
     climate_value_usd,
 )
-from joulebook.accounting.returns.portfolio import SUPPORTED_ONLY, Result
+from joulebook.accounting.returns.portfolio import SUPPORTED_ONLY, Amounts, Result
+from joulebook.accounting.returns.sampling import Array
 from joulebook.accounting.uncertainty import sampled
-
-if TYPE_CHECKING:
-    from joulebook.accounting.returns.sampling import Array
 
 # publisher -> the discount rate that the mids of its rows rest on
 PUBLISHED = {"epa": 0.02, "uba": 0.01}
@@ -128,9 +126,10 @@ def _climate_value(result: Result, price: Price, basis: str) -> Array:
     """N of each year at the social cost of that year, seen from the first of them."""
     caused, benefit = result.caused_by_year, result.benefit_by_year.get(basis, {})
     first = min(price.usd_per_t)
-    total = 0 * result.caused["gwp_g"]
+    nothing: Amounts = {"gwp_g": 0 * result.caused["gwp_g"]}
+    total = nothing["gwp_g"]
     for year in sorted({*caused, *benefit}):
-        net = benefit.get(year, {}).get("gwp_g", 0 * total) - caused.get(year, {}).get("gwp_g", 0 * total)
-        total = total + climate_value_usd(net, social_cost_usd_per_t=price.usd_per_t[year],
+        gain, cost = ({**nothing, **amounts.get(year, nothing)}["gwp_g"] for amounts in (benefit, caused))
+        total = total + climate_value_usd(gain - cost, social_cost_usd_per_t=price.usd_per_t[year],
                                           discount_rate=price.discount_rate, years=year - first)  # fmt: skip
     return total
