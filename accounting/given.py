@@ -59,6 +59,12 @@ def entries(whole: Mapping[str, Any], kind: str, known: Sequence[str]) -> list[t
     return found
 
 
+def array(where: str, value: object, example: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise InputError(f"{where} must be a list such as {example}, not {value!r}")
+    return cast("list[Any]", value)
+
+
 def number(where: str, value: object, most: float = math.inf) -> float:
     largest = min(most, sys.float_info.max)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= largest:

@@ -22,8 +22,8 @@ def how_to_read(figure: Figure, forecast: str) -> str:
 
 
 def _fan(figure: Figure, forecast: str) -> str:
-    told = []
-    if any(series.is_ranged for series in figure.series):
+    told = [figure.band] if figure.band else []
+    if not told and any(series.is_ranged for series in figure.series):
         told.append("Line: the median.")
         told.append(
             "Pale: from the 5th to the 95th percentile."

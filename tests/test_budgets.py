@@ -722,6 +722,9 @@ def test_through_apprise(
     assert told["message"].replace("\u2009", " ").startswith("search: 600 mg (100–3,200 mg) of carbon burnt")
     run(spent, capsys, toml, "--notify")
     assert len(hook.got) == 1
+    hook.status = 500
+    err = run(spent, capsys, toml.replace("carbon_g = 0.5", "carbon_g = 0.4"), "--notify")[2]
+    assert "an alert was not sent to json (Apprise): Apprise could not deliver it" in err
 
 
 def test_without_apprise_the_sentence_says_what_to_install(

@@ -123,11 +123,11 @@ def _add_runs(assess: Assessor, found: Burn, since: datetime, at: datetime) -> N
     for row in rows:
         if row["mid"] is None:
             continue
-        found.add(row["day"], Ends(row["low"], row["mid"], row["high"]), METHODS[row["method_rank"]])
+        found.add(row["day"], Ends(row["low"], row["mid"], row["high"]), METHODS[int(row["method_rank"])])
         kinds = {*CATEGORIES[category][1], *(kind for told, kind in _FROM_ENERGY.items() if row[told] is not None)}
-        for piece in row["pieces"]:
-            matches = (assess.pieces[piece].matches[kind] for kind in kinds)
-            found.matches |= {match.factor.factor_id: match for match in matches}
+        pieces: list[int] = row["pieces"]
+        used = [assess.pieces[piece].matches[kind] for piece in pieces for kind in kinds]
+        found.matches |= {match.factor.factor_id: match for match in used}
 
 
 def _count_runs(ledger: Ledger, found: Burn, at: datetime) -> None:

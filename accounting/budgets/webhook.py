@@ -39,7 +39,7 @@ def targets(notify: Notify, environment: Environment) -> list[Target]:
     webhooks = [notify.webhook, environment.get("JOULEBOOK_WEBHOOK")]
     others = [*notify.apprise, *environment.get("JOULEBOOK_APPRISE", "").split()]
     found = [_webhook(url, notify.timeout_s) for url in dict.fromkeys(filter(None, webhooks))]
-    return [*found, *(Target(url, f"{urlsplit(url).scheme} (Apprise)", partial(_apprise, url))
+    return [*found, *(Target(url, f"{url.partition(':')[0]} (Apprise)", partial(_apprise, url))
                       for url in dict.fromkeys(others))]  # fmt: skip
 
 
@@ -51,7 +51,11 @@ def _webhook(url: str, timeout_s: float) -> Target:
         raise InputError(f"the webhook is no address: {error}; write https://example.com/hook") from error
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise InputError("the webhook is no address that begins with http:// or https:// and names a host")
-    return Target(url, shown, lambda _, facts: post(url, facts, timeout_s))
+    return Target(url, shown, partial(_post, url, timeout_s))
+
+
+def _post(url: str, timeout_s: float, _: str, facts: Mapping[str, Any]) -> None:
+    post(url, facts, timeout_s)
 
 
 class _Stay(HTTPRedirectHandler):
@@ -84,7 +88,7 @@ def _apprise(url: str, text: str, _: Mapping[str, Any]) -> None:
     except ModuleNotFoundError as error:
         raise MissingExtra("an alert through Apprise", "alerts") from error
     logging.getLogger("apprise").addHandler(logging.NullHandler())  # what it says of an address may hold its secret
-    room = apprise.Apprise()
+    room: Any = apprise.Apprise()
     if not room.add(url):
         raise NotSent("Apprise does not know such an address")
     if not room.notify(title="joulebook", body=text, body_format=apprise.NotifyFormat.TEXT):

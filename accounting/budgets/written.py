@@ -209,10 +209,9 @@ def _when(where: str, one: Mapping[str, Any]) -> tuple[str | None, tuple[datetim
 
 def _rules(where: str, one: Mapping[str, Any]) -> tuple[Rule, ...]:
     """The rules of a budget, its limit always among them."""
-    told = one.get("alerts", [])
-    if not isinstance(told, list):
-        raise InputError(f"{where}: alerts must be a list such as [{{threshold = 0.8}}, {{forecast = 1.0}}]")
-    rules = [_rule(f"{where}: alert {n}", given.table(f"{where}: alert {n}", rule)) for n, rule in enumerate(told, 1)]
+    told = given.array(f"{where}: alerts", one.get("alerts", []), "[{threshold = 0.8}, {forecast = 1.0}]")
+    named = [(f"{where}: alert {number}", rule) for number, rule in enumerate(told, start=1)]
+    rules = [_rule(at, given.table(at, rule)) for at, rule in named]
     kinds = [rule[:2] for rule in rules]
     for rule in rules:
         if kinds.count(rule[:2]) > 1:
@@ -234,9 +233,7 @@ def _rule(where: str, one: Mapping[str, Any]) -> Rule:
 
 def _notify(one: Mapping[str, Any]) -> Notify:
     given.only("[notify]", one, _NOTIFY)
-    urls = one.get("apprise", [])
-    if not isinstance(urls, list):
-        raise InputError('[notify]: apprise must be a list such as ["slack://…"]')
+    urls = given.array("[notify]: apprise", one.get("apprise", []), '["slack://…"]')
     webhook = one.get("webhook")
     return Notify(
         None if webhook is None else given.text("[notify]: webhook", webhook, '"https://example.com/hook"'),

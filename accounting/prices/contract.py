@@ -29,7 +29,7 @@ from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from joulebook.accounting import given, usage
 from joulebook.accounting.errors import InputError
@@ -168,10 +168,9 @@ def _name(where: str, value: object) -> str:
 
 
 def _rates(code: str, told: object) -> list[tuple[date, float]]:
-    if not isinstance(told, list) or not told:
-        raise InputError(f"exchange.{code} must be a list such as [{{from = 2026-01-01, usd = 1.08}}], not {told!r}")
+    example = "[{from = 2026-01-01, usd = 1.08}]"
     rates: list[tuple[date, float]] = []
-    for number, one in enumerate(cast("list[Any]", told), start=1):
+    for number, one in enumerate(given.array(f"exchange.{code}", told or None, example), start=1):
         where = f"exchange.{code}, rate {number}"
         rate = given.table(where, one)
         given.only(where, rate, ("from", "usd"))

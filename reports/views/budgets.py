@@ -60,6 +60,7 @@ NOTES = (
     "A rule is breached when mid is above what it allows, possible when only high is. Periods are in UTC.",
     "Expected: what is burnt, and the mean of up to eight weeks behind. Its band (5 to 95 %) foresees no growth.",
 )
+BAND = "Line: best estimate. Pale: its range; of what is expected from 5 to 95 %, with that range."
 MOST_ALERTS = 50
 
 
@@ -163,7 +164,12 @@ def _tiles(one: Checked) -> tuple[Tile, ...]:
     return (
         Tile("Burnt", one.burnt, f"of {limit}{_percent(share(one.burnt, one.budget.limit))}"),
         Tile("Expected", one.expected, f"by {day(one.end - timedelta(microseconds=1))}"),
-        Tile("A day", one.run_rate, used_up, "What is burnt, over the days of the period that have gone by."),
+        Tile(
+            "Burnt a day",
+            replace(one.run_rate, unit=one.budget.measure.unit),
+            used_up,
+            "What is burnt, over the days of the period that have gone by.",
+        ),
     )
 
 
@@ -188,7 +194,8 @@ def _figure(one: Checked) -> Figure | None:
     limit = Series("Limit", (one.start, one.end), (one.budget.limit, one.budget.limit))
     title = f"{one.budget.name}: {OF[one.budget.measure.name]}"
     ahead = min(one.at, one.end) if one.days_left else None
-    return Figure("fan", title, one.budget.measure.unit, (burnt, limit), _alt(one), ahead)
+    band = BAND if any(low != high for low, high in zip(burnt.low, burnt.high, strict=True)) else ""
+    return Figure("fan", title, one.budget.measure.unit, (burnt, limit), _alt(one), ahead, band=band)
 
 
 def _burnt_so_far(one: Checked) -> tuple[list[datetime], list[tuple[float, ...]]]:
