@@ -33,7 +33,7 @@ from joulebook.accounting.budgets.forecast import Ends, rest_of_period
 from joulebook.accounting.budgets.periods import PERIODS, around
 from joulebook.accounting.budgets.written import parse
 from joulebook.accounting.errors import InputError
-from joulebook.accounting.ledger import ingest, open_ledger
+from joulebook.accounting.ledger import Ledger, ingest, open_ledger
 from joulebook.accounting.records import uuid7
 from joulebook.accounting.site import Site, write_site
 from joulebook.cli import main
@@ -403,18 +403,37 @@ def test_a_run_without_energy_is_missing(book: Book) -> None:
     assert (one.state, one.missing) == ("possible", "1 run without energy")
 
 
-def test_a_forecast_from_the_days_before_the_period(book: Book) -> None:
-    """1 Wh a day in January; on 11 February at noon 10.5 days of it... 11 runs are burnt and 17.5 days to come."""
+@pytest.fixture(scope="module")
+def six_weeks(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """A run of 1 Wh a day in project `even`; in project `odd` 3 Wh on the 36th day."""
+    home = tmp_path_factory.mktemp("six") / "home"
+    book = Book(home)
     for day in range(42):
-        book.run(day * DAY)
-    rules = "alerts = [{forecast = 1.0}]"
-    toml = budget("energy_wh = 28", rules) + budget("energy_wh = 70", rules, name="more")
-    tight, wide = checked(book, toml, 41.5 * DAY)
+        book.run(day * DAY, project="even")
+        book.run(day * DAY + HOUR, 3 if day == 35 else 1, project="odd")
+    book.write()
+    ingest(home)
+    return open_ledger(home)
+
+
+def test_a_forecast_from_the_days_before_the_period(six_weeks: Ledger) -> None:
+    """On 11 February at noon 11 runs of the month are burnt, and 17.5 days are to come."""
+    rules = ("alerts = [{forecast = 1.0}]", 'project = "even"')
+    toml = budget("energy_wh = 28", *rules) + budget("energy_wh = 70", *rules, name="more")
+    tight, wide = check(six_weeks, parse(toml).budgets, at(41.5 * DAY))
     assert tight.expected.mid == pytest.approx((11 + 17.5) * 3600)
     assert (tight.expected.low, tight.expected.high) == pytest.approx((28.5 * 1800, 28.5 * 7200))
     assert [verdict.state for verdict in tight.verdicts] == ["fine", "breached"]
     assert [verdict.state for verdict in wide.verdicts] == ["fine", "fine"]
     assert tight.verdicts[1].decides == "mid"
+
+
+def test_the_way_to_what_is_expected_is_drawn(six_weeks: Ledger) -> None:
+    (one,) = check(six_weeks, parse(budget("energy_wh = 28", 'project = "even"')).budgets, at(41.5 * DAY))
+    figure = views.checked_budgets([one]).parts[1].figure
+    assert figure is not None
+    assert (figure.partial_from, figure.series[0].x[-1]) == (at(41.5 * DAY), datetime(2026, 3, 1, tzinfo=UTC))
+    assert figure.series[0].mid[-2:] == pytest.approx((11 * 3600, 28.5 * 3600))
 
 
 def test_a_short_history_has_no_forecast_and_says_so(book: Book) -> None:
@@ -429,28 +448,20 @@ def test_a_short_history_has_no_forecast_and_says_so(book: Book) -> None:
     assert not one.fails
 
 
-def test_a_day_out_of_the_ordinary(book: Book) -> None:
+def test_a_day_out_of_the_ordinary(six_weeks: Ledger) -> None:
     """1 Wh a day, and 3 on the 36th: usual 3600 J, limit 3600 + 5 × 180; told on that day and on the next."""
-    for day in range(38):
-        book.run(day * DAY, 3 if day == 35 else 1)
-    toml = budget("energy_kwh = 9", "alerts = [{anomaly = 5}]")
-    (one,) = checked(book, toml, 36.5 * DAY)
-    verdict = one.verdicts[1]
-    assert (verdict.state, verdict.day, verdict.value.mid) == ("breached", date(2026, 2, 5), pytest.approx(3 * 3600))
-    assert verdict.allowed == pytest.approx(3600 + 5 * 180)
-    ledger = open_ledger(book.path.parent.parent)
-    states = [check(ledger, parse(toml).budgets, at(day * DAY))[0].verdicts[1].state for day in (34.5, 35.5, 37.5)]
-    assert states == ["fine", "breached", "fine"]
+    toml = budget("energy_kwh = 9", "alerts = [{anomaly = 5}]", 'project = "odd"')
+    told = [check(six_weeks, parse(toml).budgets, at(day * DAY))[0].verdicts[1] for day in (34.5, 35.5, 36.5, 37.5)]
+    assert [verdict.state for verdict in told] == ["fine", "breached", "breached", "fine"]
+    assert {verdict.day for verdict in told[1:3]} == {date(2026, 2, 5)}
+    assert (told[1].value.mid, told[1].allowed) == (pytest.approx(3 * 3600), pytest.approx(3600 + 5 * 180))
 
 
-def test_a_period_of_ones_own(book: Book) -> None:
+def test_a_period_of_ones_own(six_weeks: Ledger) -> None:
     """Before it begins nothing can be said; when it is over what is burnt is what was to be expected."""
-    for day in range(30):
-        book.run(day * DAY)
-    toml = budget("energy_wh = 4", "alerts = [{forecast = 1.0}]", period="from = 2026-01-11\nuntil = 2026-01-16")
-    checked(book, toml, 0)
-    ledger, own = open_ledger(book.path.parent.parent), parse(toml).budgets
-    before, during, after = (check(ledger, own, at(day * DAY))[0] for day in (5, 12, 29))
+    rules = ("alerts = [{forecast = 1.0}]", 'project = "even"')
+    (own,) = parse(budget("energy_wh = 4", *rules, period="from = 2026-01-11\nuntil = 2026-01-16")).budgets
+    before, during, after = (check(six_weeks, [own], at(day * DAY))[0] for day in (5, 12, 29))
     assert (before.state, before.burnt.reason) == ("unknown", "its period has not begun")
     assert during.burnt.mid == pytest.approx(2 * 3600)
     assert after.burnt.mid == after.expected.mid == pytest.approx(5 * 3600)
@@ -561,16 +572,6 @@ def test_the_page_and_an_empty_home(spent: Path) -> None:
     assert burnt.mid == pytest.approx((0, 0.6, 0.6))
     assert (burnt.low[1], burnt.high[1], limit.mid) == (pytest.approx(0.1), pytest.approx(3.2), (0.5, 0.5))
     assert {use.kind for use in page.factors} == {"cpu_power", "pue", "carbon_intensity"}
-
-
-def test_the_way_to_what_is_expected_is_drawn(book: Book) -> None:
-    for day in range(42):
-        book.run(day * DAY)
-    (one,) = checked(book, budget("energy_wh = 28"), 41.5 * DAY)
-    figure = views.checked_budgets([one]).parts[1].figure
-    assert figure is not None
-    assert (figure.partial_from, figure.series[0].x[-1]) == (at(41.5 * DAY), datetime(2026, 3, 1, tzinfo=UTC))
-    assert figure.series[0].mid[-2:] == pytest.approx((11 * 3600, 28.5 * 3600))
 
 
 # Alerts -----------------------------------------------------------------------------------------------------------

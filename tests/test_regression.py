@@ -53,8 +53,9 @@ class Book(HandmadeJournal):
         return run
 
     def asked(self, **question: Any) -> Compared:
-        self.write()
-        ingest(self.home)
+        if not self.path.exists():
+            self.write()
+            ingest(self.home)
         return compare(open_ledger(self.home), Question("train", **question))
 
 
