@@ -167,6 +167,6 @@ def _coverage(ledger: Ledger, period: Period, project: str | None) -> View:
         Column("missing_s", "Time", "duration", "s"), Column("means", "What that means"),
     )  # fmt: skip
     gaps = sum(row["count"] for row in rows if row["of"] is None)
-    sentence = f"{plural(gaps, 'gap')} in readings were noted." if gaps else "No gap in readings was noted."
+    sentence = f"{plural(gaps, 'gap')} in readings on record." if gaps else "No gap in readings is on record."
     return View("coverage", "What is missing", sentence, columns=columns, rows=tuple(rows),
                 empty=f"Nothing is on record for {period.label}.")  # fmt: skip
