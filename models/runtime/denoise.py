@@ -127,7 +127,7 @@ def stream_envelope(streams: Samples, knots: Floats) -> Floats:
 def _from_ends(samples: Samples, model: str, random: np.random.Generator) -> tuple[str, Profile]:
     """A profile from whole requests: by the least of each cell where there are many trials, else by the lower edge."""
     if len(samples) < LEAST_REQUESTS:
-        raise Unidentified(f"{len(samples)} requests are too few: {LEAST_REQUESTS} or more are needed")
+        raise Unidentified(f"{LEAST_REQUESTS} requests or more are needed, and there are {len(samples)}")
     why = design.unidentified(samples.prompt_tokens, samples.output_tokens)
     if why:
         raise Unidentified(why)

@@ -125,9 +125,17 @@ def why_left_out(row: Mapping[str, Any]) -> str | None:
         return "failed"
     if str(row.get("attempt") or "") not in NO_RETRY:
         return "tried again"
-    if float(row.get("cached_tokens") or 0) > 0:
+    if _amount(row.get("cached_tokens")) > 0:
         return "read from a cache"
-    return "without an answer" if float(row["output_tokens"] or 0) < 1 else None
+    return "without an answer" if _amount(row["output_tokens"]) < 1 else None
+
+
+def _amount(value: Any) -> float:
+    """A number as it stands; what is none is for `_number` to say."""
+    try:
+        return float(value or 0)
+    except ValueError:
+        return math.nan
 
 
 def _number(path: Path, number: int, row: Mapping[str, str], name: str) -> float:

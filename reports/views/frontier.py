@@ -79,8 +79,8 @@ def _part(name: str, metric: str, rows: Sequence[Mapping[str, Any]]) -> View:
     known = {row["model"]: row for row in rows if row[name].known}
     beaten = frontier(System(model, row["quality"], row[name].mid) for model, row in known.items())
     told = tuple(
-        {"model": model, "quality": known[model]["quality"], name: known[model][name], "dominated_by": listed(who),
-         "is_on_frontier": not who} for model, who in beaten.items()
+        {"model": model, "quality": known[model]["quality"], name: known[model][name], "is_on_frontier": not who,
+         "dominated_by": ", ".join(who), "dominators": list(who)} for model, who in beaten.items()
     )  # fmt: skip
     columns = (Column("model", "Model"), Column("quality", metric, "number"), Column(name, label, "estimate", unit),
                Column("dominated_by", "Dominated by"))  # fmt: skip

@@ -129,7 +129,7 @@ def _sentence(found: Sequence[Compared]) -> str:
         return "No model here has an idealized runtime." if found else ""
     most = told[0]
     ratio = number(most.took.raw_over_idealized if most.took else None)
-    return f"Calls to {most.model} took {ratio} times what the model alone would: the provider's own part, up or down."
+    return f"Calls to {most.model} took {ratio} times what the model alone would: queue, hardware and tricks of its API."
 
 
 def _figure(found: Sequence[Compared]) -> Figure | None:
