@@ -88,7 +88,7 @@ def quality_lines(assessed: Assessed, category: str) -> list[tuple[int, Line]]:
 
 def factors_of(found: Lines, place: int) -> list[tuple[str, Match]]:
     """The factors that some lines were seen with, by kind and then by time, each once."""
-    used = sorted(set(found.piece.tolist()))
+    used: list[int] = sorted(set(found.piece.tolist()))
     told = [(kind, found.pieces[number][place].match_of(kind)) for kind in kinds_of(found) for number in used]
     return list(dict.fromkeys((kind, match) for kind, match in told if match))
 

@@ -217,7 +217,7 @@ def _unpacked(home: Path, path: Path) -> FactorSet:
 
 
 def _factor(cells: dict[str, Any]) -> Factor:
-    days = {name: date.fromisoformat(cells[name]) if cells[name] else None for name in _DAYS}
+    days: dict[str, Any] = {name: date.fromisoformat(cells[name]) if cells[name] else None for name in _DAYS}
     return Factor(**{**cells, **days})
 
 

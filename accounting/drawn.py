@@ -39,7 +39,7 @@ def inputs(lines: Lines, place: int = 0) -> list[str]:
     """The names of what has a range and is used: kinds of sensors, and kinds of factors (a new one comes last)."""
     ranged = [kind for kind in kinds_of(lines) if any(_is_wide(piece[place].range_of(kind)) for piece in lines.pieces)]
     low, _, high = lines.amounts[place]
-    unsure = {lines.sources[number] for number in lines.source[low < high].tolist()}
+    unsure = {source for number, source in enumerate(lines.sources) if (low < high)[lines.source == number].any()}
     return [*sorted({_reading_of(source) for source in unsure}), *ranged]
 
 

@@ -15,13 +15,13 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from joulebook.accounting.assess import METHOD_RANK_SQL, amount_sql, impact_amounts
 from joulebook.accounting.basis import Basis
 from joulebook.accounting.energy import cpu_it_energy_j, it_energy_j, memory_energy_j
 from joulebook.accounting.errors import MissingExtra
-from joulebook.accounting.factors import WORLD, Factor, FactorSet
+from joulebook.accounting.factors import WORLD, Factor, FactorSet, Match
 from joulebook.accounting.in_force import ENDS, KINDS, OPTIONAL, InForce, midnight, timeline
 from joulebook.accounting.site import Range
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from joulebook.accounting.factors import Match
     from joulebook.accounting.ledger import Ledger
 
     Array = npt.NDArray[np.float64]
@@ -292,12 +291,12 @@ def kinds_of(lines: Lines) -> list[str]:
 
 def impacts(lines: Lines, amounts: Array, factors: Mapping[str, Array]) -> dict[str, Array]:
     """Every impact of each line, from its amount and its factors."""
-    energy = numpy().zeros(len(lines))
+    energy: Any = numpy().zeros(len(lines))
     for number, source in enumerate(lines.sources):
         of_source = lines.source == number
         theirs = {kind: values[of_source] for kind, values in factors.items()}
         energy[of_source] = it_energy_of(source, amounts[of_source], theirs)
-    return impact_amounts(energy, factors)
+    return impact_amounts(energy, cast("Mapping[str, Any]", factors))
 
 
 def impacts_at(lines: Lines, basis: int, end: int) -> dict[str, Array]:

@@ -29,8 +29,8 @@ WORDS = {
     3: "modelled or declared, or factors of the region around",
     4: "a world average stands in",
 }
-METHOD_TIER = dict(zip(METHODS, (1, 1, 2, 3, 3, 4, 4), strict=True))
-MATCH_TIER = dict(zip(MATCHES, (1, 1, 2, 2, 3, 4), strict=True))
+METHOD_TIER: dict[str, int] = dict(zip(METHODS, (1, 1, 2, 3, 3, 4, 4), strict=True))
+MATCH_TIER: dict[str, int] = dict(zip(MATCHES, (1, 1, 2, 2, 3, 4), strict=True))
 
 
 class Line(NamedTuple):

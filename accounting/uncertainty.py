@@ -143,7 +143,7 @@ def _shift(name: str, seed: int) -> int:
 
 
 def _dist(given: Input) -> Dist:
-    return spread(given) if isinstance(given, tuple) else given
+    return given if callable(given) else spread(given)
 
 
 def _together(points: Array, names: list[str], correlation: Mapping[tuple[str, str], float]) -> Array:

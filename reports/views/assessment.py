@@ -88,7 +88,7 @@ def rests_on(quality: Quality | None) -> Mapping[str, float]:
     return quality.rests_on if quality else {}
 
 
-def _runs(told: Assessment) -> list[dict[str, Any]]:
+def _runs(told: Assessment) -> tuple[dict[str, Any], ...]:
     """Every run, the largest carbon first."""
     columns = {key: told.assessed.runs(category) for key, category in SHOWN.items()}
     qualities = told.run_quality("carbon_g")
@@ -96,7 +96,7 @@ def _runs(told: Assessment) -> list[dict[str, Any]]:
         run_cells(run) | {key: cells[place] for key, cells in columns.items()} | {"tier": quality and quality.tier}
         for place, (run, quality) in enumerate(zip(told.lines.runs, qualities, strict=True))
     ]
-    return sorted(rows, key=lambda row: (-(row["carbon_g"].mid or 0), row["run_id"]))
+    return tuple(sorted(rows, key=lambda row: (-(row["carbon_g"].mid or 0), row["run_id"])))
 
 
 def run_cells(run: Run) -> dict[str, Any]:
@@ -119,12 +119,10 @@ def _swings(told: Assessment, totals: Mapping[str, Estimate]) -> View:
     ends = (Series("at its low", names, tuple(swing.low["carbon_g"] for swing in moving)),
             Series("at its high", names, tuple(swing.high["carbon_g"] for swing in moving)))  # fmt: skip
     rows = tuple(
-        {
-            "input": name,
-            **{end: exactly(value, "g", "modelled") for end, value in zip(("low", "high"), told, strict=True)},
-        }
-        for name, *told in zip(names, ends[0].mid, ends[1].mid, strict=True)
-    )
+        {"input": name, "low": exactly(swing.low["carbon_g"], "g", "modelled"),
+         "high": exactly(swing.high["carbon_g"], "g", "modelled")}
+        for name, swing in zip(names, moving, strict=True)
+    )  # fmt: skip
     title, base = "What the range of carbon comes from", totals["carbon_g"].mid
     alt = f"Most of the range comes from {listed(names[:2])}." if names else ""
     figure = Figure("tornado", title, "g", ends, alt, base=base) if names else None
