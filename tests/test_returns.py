@@ -28,11 +28,12 @@ from joulebook.accounting.returns import claims, money, record
 from joulebook.accounting.returns.balance import Balance, verdict_over
 from joulebook.accounting.returns.benefit import attributed_benefit
 from joulebook.accounting.returns.break_even import break_even_intensity_g_per_kwh, payback_years
+from joulebook.accounting.returns.causes import Calls
 from joulebook.accounting.returns.claims import TEMPLATE, parse
 from joulebook.accounting.returns.classes import missing_for_supported, tier
 from joulebook.accounting.returns.companions import break_even, payback
 from joulebook.accounting.returns.definition import TEXT
-from joulebook.accounting.returns.portfolio import WITH_PLAUSIBLE, Portfolio, portfolio
+from joulebook.accounting.returns.portfolio import WITH_PLAUSIBLE, Draw, Portfolio, portfolio
 from joulebook.accounting.returns.ratio import benefit_caused_ratio, net_benefit, return_on_environment
 from joulebook.accounting.returns.recorded import Scope
 from joulebook.accounting.returns.valued import lines, prices
@@ -52,7 +53,7 @@ HERE = Site(
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 DAY_S = 86_400.0
 PART_G = 0.025  # what 75 CPU-seconds cause: 75 × 4 W × 1.5 ÷ 3.6e6 × 200 g
-INVENTORIES: list[tuple[str, ...]] = []  # commands that tell scopes and SCI
+INVENTORIES = (("summary",), ("impact", "last"), ("sci", "last", "--per", "runs"), ("scopes",))
 SIGNED = {"reviewer": "B. Reader", "date": "2026-01-15"}
 
 
@@ -129,14 +130,13 @@ def pair_of(runs: dict[str, str], reference: list[str], solution: str, **more: s
 def weighed(runs):
     """Weighs one project of `book` with claims, over the first days of 2026, at a site."""
 
-    def weigh_it(
-        *plain: dict[str, Any], project: str = "search", n: int = 64, days: int = 1, **declared: Any
-    ) -> Portfolio:
+    def weigh_it(*plain: dict[str, Any], project: str = "search", n: int = 64, days: int = 1, **more: Any) -> Portfolio:
+        elsewhere = more.pop("elsewhere", {})
         period = period_of(FIRST, FIRST + timedelta(days=days))
-        assess = replace(assess_period(open_ledger(Path(runs["home"])), period), site=replace(HERE, **declared))
+        assess = replace(assess_period(open_ledger(Path(runs["home"])), period), site=replace(HERE, **more))
         scope = Scope(naive(period.start), naive(period.end), project)
         recorded = [record.Version(1, FIRST, "", each, parse(each)) for each in plain]
-        return portfolio(assess, scope, recorded, n)
+        return portfolio(assess, scope, recorded, Draw(n), elsewhere)
 
     return weigh_it
 
@@ -147,7 +147,7 @@ def on_record(home: Path, *plain: dict[str, Any]) -> Portfolio:
     ingest(home)
     for each in plain:
         record.add(home, each)
-    return weigh(open_ledger(home), period_of(FIRST, FIRST + timedelta(days=1)), None, 64)
+    return weigh(open_ledger(home), period_of(FIRST, FIRST + timedelta(days=1)), None, Draw(64))
 
 
 def p50(sample: Any) -> float:
@@ -461,6 +461,21 @@ def test_the_worked_use_case_from_a_ledger(weighed):
     assert whole.verdict() == "net loss"  # for that reason: criteria are never netted
 
 
+def test_calls_of_model_apis_are_caused_too(weighed):
+    """12 parts of runs and 6 of calls against 24 avoided: 1 ÷ 3. A use case of calls only, 4 parts."""
+    first, part = date(2026, 1, 1), (6 * PART_G,) * 3
+    calls = Calls(2026, first, 10, {"gwp_g": part}, {"water_l": "calls to m: no engine knows m"})
+    only = Calls(2026, first, 1, {"gwp_g": (4 * PART_G,) * 3}, {})
+    found = weighed(signed(), told(id="talk", use_case="talk"), elsewhere={"search": [calls], "talk": [only]})
+    search, talk = found.use_cases
+    assert (search.api_calls, talk.api_calls, talk.runs) == (10, 1, 0)
+    assert p50(search.balance("gwp_g").roe) == pytest.approx(24 / 18 - 1)
+    assert search.balance("water_l") is None
+    assert search.unknown["water_l"] == "calls to m: no engine knows m"
+    assert p50(talk.balance("gwp_g").roe) == -1
+    assert p50(talk.balance("gwp_g", WITH_PLAUSIBLE).roe) == pytest.approx(5)  # 24 parts over 4
+
+
 def test_splitting_a_project_by_a_tag_changes_nothing(weighed):
     ranges = {"cpu_power_w": (2.0, 4.0, 8.0), "carbon_intensity_g_per_kwh": (100.0, 200.0, 400.0)}
     one = weighed(told(use_case="whole"), project="whole", n=256, **ranges)
@@ -644,8 +659,8 @@ def test_roe_as_json_and_no_claim_changes_an_inventory(home, capsys):
     job(home, 12, project="search")
     job(home, 5, project="vision")
     on_record(home)
-    inventories = [("summary",), *INVENTORIES]
-    before = [typed(capsys, *words, "--json") for words in inventories]
+    before = [typed(capsys, *words, "--json") for words in INVENTORIES]
+    assert [code for code, _, _ in before] == [0] * len(INVENTORIES)
     record.add(home, signed())
     words = ("roe", "--since", "2026-01-01", "--until", "2026-01-02", "--draws", "64", "--json")
     code, out, _ = typed(capsys, *words)
@@ -663,7 +678,7 @@ def test_roe_as_json_and_no_claim_changes_an_inventory(home, capsys):
     minerals = found["portfolio"]["criteria"]["adpe_kgsb"]["caused"]
     assert minerals["p50"] is None
     assert "hardware" in minerals["reason"]
-    assert [typed(capsys, *words, "--json") for words in inventories] == before
+    assert [typed(capsys, *words, "--json") for words in INVENTORIES] == before
 
 
 def test_the_definition_is_one_text(capsys):

@@ -88,7 +88,7 @@ def _net(criterion: str, effects: Sequence[Effect], best: Sequence[str], caused:
     if criterion not in caused:
         return Net()
     told = [(each.total[criterion], of) for each, of in zip(effects, best, strict=True) if criterion in each.total]
-    sums = [
+    sums: list[Array] = [
         sum((benefit for benefit, of in told if of in wanted or _harms(benefit)), start=-caused[criterion])
         for wanted in ((SUPPORTED,), (SUPPORTED, PLAUSIBLE))
     ]

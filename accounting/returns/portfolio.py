@@ -14,35 +14,33 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
+from typing import NamedTuple
 
 from joulebook.accounting.assess import Assessor
 from joulebook.accounting.factors import Match
-from joulebook.accounting.factors.hardware import CATEGORIES
-from joulebook.accounting.held import NOTHING_NAMED
 from joulebook.accounting.records import weakest
 from joulebook.accounting.returns.balance import Balance, verdict_over
+from joulebook.accounting.returns.causes import Calls, Cause, caused
 from joulebook.accounting.returns.claims import CRITERIA
 from joulebook.accounting.returns.effects import Effect, effect, plan
 from joulebook.accounting.returns.judging import Judged, judge
-from joulebook.accounting.returns.manufacture import MOSTLY_MADE, Made, made
+from joulebook.accounting.returns.manufacture import made
 from joulebook.accounting.returns.record import Version, standing
-from joulebook.accounting.returns.recorded import Scope, Slice, UseCase, use_cases
+from joulebook.accounting.returns.recorded import Scope, UseCase, use_cases
 from joulebook.accounting.returns.sampling import (
-    ENERGY,
-    MANUFACTURE,
     OF_ALL,
     Array,
     Sample,
     claim_names,
     drawn,
     factor_names,
-    impacts,
     summed,
     summed_where_all_know,
 )
 from joulebook.accounting.uncertainty import DRAWS, SEED
 
 Amounts = Mapping[str, Array]  # by criterion
+NOWHERE: Mapping[str, Sequence[Calls]] = {}
 SUPPORTED_ONLY, WITH_PLAUSIBLE = BASES = ("supported", "with_plausible")
 
 
@@ -50,7 +48,8 @@ SUPPORTED_ONLY, WITH_PLAUSIBLE = BASES = ("supported", "with_plausible")
 class Result:
     """A use case, or all of them (`name` is empty): C and A in each draw.
 
-    benefit_by_year: by basis;  unmade: the criteria in which making the hardware is not in C, and why.
+    benefit_by_year: by basis;  unmade: the criteria in which making the hardware is not in C, and why;  unknown: those
+    in which nobody knows what was caused, and why.
     """
 
     name: str
@@ -60,13 +59,10 @@ class Result:
     method: str
     caused_by_year: Mapping[int, Amounts]
     upfront: Amounts
-    benefit_by_year: Mapping[str, Mapping[int, Amounts]] = field(
-        default_factory=dict[str, Mapping[int, Amounts]]
-    )  # by basis
+    benefit_by_year: Mapping[str, Mapping[int, Amounts]] = field(default_factory=dict[str, Mapping[int, Amounts]])
     claims: tuple[Judged, ...] = ()
-    unmade: Mapping[str, str] = field(
-        default_factory=dict[str, str]
-    )  # criteria without the making of hardware, and why
+    unmade: Mapping[str, str] = field(default_factory=dict[str, str])
+    unknown: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @cached_property
     def caused(self) -> Amounts:
@@ -85,6 +81,13 @@ class Result:
         return verdict_over(self.balance(criterion, basis) for criterion in CRITERIA)
 
 
+class Draw(NamedTuple):
+    """How many draws, a power of two, and which."""
+
+    n: int = DRAWS
+    seed: int = SEED
+
+
 @dataclass(frozen=True)
 class Portfolio:
     """All use cases of a scope. `days`: from its first run, or its beginning, to its end."""
@@ -94,38 +97,52 @@ class Portfolio:
     use_cases: tuple[Result, ...]
     factors: tuple[Match, ...]
     orphans: tuple[Version, ...]  # claims on use cases without a run in the scope
-    draws: int
-    seed: int
+    draw: Draw
 
 
 def portfolio(
-    assess: Assessor, scope: Scope, recorded: Sequence[Version], n: int = DRAWS, seed: int = SEED
+    assess: Assessor,
+    scope: Scope,
+    recorded: Sequence[Version],
+    draw: Draw = Draw(),  # noqa: B008 - it never changes
+    elsewhere: Mapping[str, Sequence[Calls]] = NOWHERE,
 ) -> Portfolio:
-    """Every use case of a scope, with the claims in force.
+    """Every use case of a scope, with the claims in force. `elsewhere`: by use case, what its API calls caused.
 
-    Raises NotFound for a pair of runs that is not on record, InputError where `n` is no power of two.
+    Raises NotFound for a pair of runs that is not on record, InputError where the draws are no power of two.
     """
-    found = use_cases(assess, scope)
-    by_name = {each.name: each for each in found}
-    versions = standing(recorded)
-    plans = [plan(assess, scope, each, by_name[each.claim.use_case]) for each in versions if _is_in(each, by_name)]
-    caused = [each.factors for case in found for each in case.slices]
-    avoided = [stretch.factors for each in plans for stretch in each.stretches]
-    names = [*OF_ALL, *factor_names([*caused, *avoided]), *claim_names(each.claim.id for each in plans)]
-    sample = drawn(names, n, seed)
-    effects = [effect(each, sample) for each in plans]
     manufacture = made(assess, scope)
-    causes = [_caused_by(case, manufacture.get(case.name, ()), sample) for case in found]
+    found = _with_calls(use_cases(assess, scope), elsewhere)
+    causes = [Cause(each, manufacture.get(each.name, ()), elsewhere.get(each.name, ())) for each in found]
+    by_name = {each.name: each for each in found}
+    known, orphans = _parted(standing(recorded), by_name)
+    plans = [plan(assess, scope, each, by_name[each.claim.use_case]) for each in known]
+    told = [each.factors for case in found for each in case.slices]
+    told += [stretch.factors for each in plans for stretch in each.stretches]
+    sample = drawn([*OF_ALL, *factor_names(told), *claim_names(each.claim.id for each in plans)], draw.n, draw.seed)
+    effects = [effect(each, sample) for each in plans]
     results = tuple(
-        _with_claims(cause, [each for each in effects if each.plan.claim.use_case == cause.name]) for cause in causes
+        _with_claims(_result(cause, sample), [each for each in effects if each.plan.claim.use_case == cause.case.name])
+        for cause in causes
     )
-    matches = {match.factor.factor_id: match for each in (*caused, *avoided) for match in each.matches.values()}
-    orphans = tuple(each for each in versions if not _is_in(each, by_name))
-    return Portfolio(_days(scope, found), _whole(results), results, tuple(matches.values()), orphans, n, seed)
+    matches = {match.factor.factor_id: match for each in told for match in each.matches.values()}
+    return Portfolio(_days(scope, found), _whole(results), results, tuple(matches.values()), orphans, draw)
 
 
-def _is_in(version: Version, by_name: Mapping[str, UseCase]) -> bool:
-    return version.claim.use_case in by_name
+def _with_calls(found: Sequence[UseCase], elsewhere: Mapping[str, Sequence[Calls]]) -> list[UseCase]:
+    """The use cases of runs, and those that have calls of model APIs alone; each since its first run or call."""
+    by_name = {each.name: each for each in found}
+    for name, calls in elsewhere.items():
+        first_day = min(each.first_day for each in calls)
+        known = by_name.get(name, UseCase(name, 0, 0, first_day, ()))
+        by_name[name] = replace(known, first_day=min(known.first_day, first_day))
+    return [by_name[name] for name in sorted(by_name)]
+
+
+def _parted(versions: Sequence[Version], by_name: Mapping[str, UseCase]) -> tuple[list[Version], tuple[Version, ...]]:
+    """Claims on use cases that are here, and the others."""
+    known = [each for each in versions if each.claim.use_case in by_name]
+    return known, tuple(each for each in versions if each.claim.use_case not in by_name)
 
 
 def _days(scope: Scope, found: Sequence[UseCase]) -> int:
@@ -133,40 +150,15 @@ def _days(scope: Scope, found: Sequence[UseCase]) -> int:
     return max(1, ((scope.end - timedelta(microseconds=1)).date() - first).days + 1)
 
 
-def _caused_by(case: UseCase, manufacture: Sequence[Made], sample: Sample) -> Result:
+def _result(cause: Cause, sample: Sample) -> Result:
     """A use case without its claims."""
-    years = sorted({each.year for each in case.slices})
-    by_year = {year: _caused(case, manufacture, sample, lambda each, year=year: each.year == year) for year in years}
-    upfront = _caused(case, manufacture, sample, lambda each: each.is_upfront)
+    case = cause.case
+    by_year = {year: caused(cause, sample, lambda each, year=year: each.year == year) for year in cause.years}
+    upfront = caused(cause, sample, lambda each: each.is_upfront)
     return Result(
-        case.name, case.runs, case.runs_without_energy, case.api_calls, weakest([each.method for each in case.slices]),
-        by_year, upfront, unmade=_unmade(case, manufacture),
+        case.name, case.runs, case.runs_without_energy, cause.calls, cause.method, by_year, upfront,
+        unmade=cause.unmade, unknown=cause.unknown,
     )  # fmt: skip
-
-
-def _caused(
-    case: UseCase, manufacture: Sequence[Made], sample: Sample, wanted: Callable[[Slice | Made], bool]
-) -> dict[str, Array]:
-    """What the operation of some slices caused, and making the hardware where that is known."""
-    operation = summed_where_all_know(
-        impacts(sample.of(ENERGY, each.it_energy_j), sample.factors(each.factors))
-        for each in case.slices
-        if wanted(each)
-    )
-    making = summed(
-        {name: sample.of(MANUFACTURE, amount) for name, amount in each.amounts.items()}
-        for each in manufacture
-        if wanted(each)
-    )
-    unknown = {MOSTLY_MADE} & _unmade(case, manufacture).keys()
-    return {name: amounts + making.get(name, 0.0) for name, amounts in operation.items() if name not in unknown}
-
-
-def _unmade(case: UseCase, manufacture: Sequence[Made]) -> dict[str, str]:
-    """The criteria in which nobody knows what making the hardware took, and why."""
-    if case.slices and not manufacture:
-        return dict.fromkeys(CATEGORIES, NOTHING_NAMED)
-    return {name: why for each in manufacture for name, why in each.unknown.items()}
 
 
 def _with_claims(cause: Result, effects: Sequence[Effect]) -> Result:
@@ -198,4 +190,5 @@ def _whole(results: Sequence[Result]) -> Result:
         {basis: _by_year([each.benefit_by_year[basis] for each in used], summed) for basis in BASES},
         tuple(claim for each in results for claim in each.claims),
         {name: why for each in results for name, why in each.unmade.items()},
+        {name: why for each in results for name, why in each.unknown.items()},
     )  # fmt: skip

@@ -73,7 +73,6 @@ class UseCase:
     name: str
     runs: int
     runs_without_energy: int
-    api_calls: int
     first_day: date
     slices: tuple[Slice, ...]
 
@@ -82,7 +81,7 @@ def use_cases(assess: Assessor, scope: Scope) -> list[UseCase]:
     """All use cases with a run in the scope, by name."""
     slices = _slices(assess, scope)
     return [
-        UseCase(row["use_case"], row["runs"], row["without"], row["api_calls"], row["first_day"],
+        UseCase(row["use_case"], row["runs"], row["without"], row["first_day"],
                 tuple(slices.get(row["use_case"], ())))
         for row in _counts(assess.ledger, scope)
     ]  # fmt: skip
@@ -92,13 +91,11 @@ def _counts(ledger: Ledger, scope: Scope) -> list[dict[str, Any]]:
     condition, params = scope.condition
     return ledger.rows(
         f"""with root as (select *, {USE_CASE_SQL} as use_case from work w where parent_id is null),
-                 seen as (select distinct run_id from energy_source_hour),
-                 called as (select run_id, count(*) as calls from call group by run_id)
+                 seen as (select distinct run_id from energy_source_hour)
             select use_case, min(first_day) as first_day, count(*) as runs,
-                   count(*) filter (where run_id not in (select run_id from seen)) as without,
-                   coalesce(sum(calls), 0)::bigint as api_calls
+                   count(*) filter (where run_id not in (select run_id from seen)) as without
             from root w join (select use_case, min(started_at_utc)::date as first_day from root group by use_case)
-                 using (use_case) left join called using (run_id)
+                 using (use_case)
             where w.seen_until_utc >= ? and w.started_at_utc < ? {condition} group by use_case order by use_case""",
         (scope.start, scope.end, *params),
     )

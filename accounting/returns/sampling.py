@@ -1,7 +1,7 @@
 """Draws of everything uncertain at once: what two amounts share is drawn once, so that they move together.
 
 energy            of all runs: the house's rule, the errors of one site do not average out
-    manufacture       of all hardware, in the same way
+    manufacture       of all hardware, in the same way; elsewhere: of all calls of model APIs, from engine to engine
 KIND/PLACE        each factor of a place, through all its years: what was caused and what was avoided on one grid
 CLAIM: PART       each claim's own units, benefit, rebound, share, persistence, …
 """
@@ -20,7 +20,7 @@ from joulebook.accounting.units import J_PER_KWH
 
 Array = Any  # a NumPy array of draws; the formulas are typed for numbers and columns, and know no NumPy
 
-ENERGY, MANUFACTURE = OF_ALL = ("energy", "manufacture")
+ENERGY, MANUFACTURE, ELSEWHERE = OF_ALL = ("energy", "manufacture", "elsewhere")
 CLAIM_PARTS = ("units", "benefit", "electricity", "marginal", "reference", "solution", "reference runs",
                "solution runs", "rebound", "share", "persistence")  # fmt: skip
 # Beside the criteria: electricity at the meter on the ledger's own grid, and the carbon of it within gwp_g.

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 def roe(args: argparse.Namespace) -> int:
     """The returns of a period; with `--definition`, what they are."""
     from joulebook.accounting.returns.definition import TEXT, VERSION
+    from joulebook.accounting.returns.portfolio import Draw
     from joulebook.accounting.uncertainty import DRAWS
     from joulebook.reports import views
     from joulebook.reports.views.return_on_environment import weigh
@@ -31,7 +32,7 @@ def roe(args: argparse.Namespace) -> int:
         print_json({"version": VERSION, "definition": TEXT}) if args.json else print(TEXT, end="")
         return 0
     ledger, period = ledger_of(args), asked(args)
-    weighed = weigh(ledger, period, args.project, args.draws or DRAWS, args.seed)
+    weighed = weigh(ledger, period, args.project, Draw(args.draws or DRAWS, args.seed))
     view = views.return_on_environment(ledger, period, args.project, weighed)
     if args.json:
         print_json(_as_json(weighed, view))
@@ -139,7 +140,7 @@ def _as_json(weighed: Portfolio, view: View) -> dict[str, Any]:
     years = sorted({*weighed.whole.caused_by_year, *weighed.whole.benefit_by_year.get("supported", {})})
     priced = prices(load(), years)
     return {
-        "definition": VERSION, "draws": weighed.draws, "seed": weighed.seed, "days": weighed.days,
+        "definition": VERSION, "draws": weighed.draw.n, "seed": weighed.draw.seed, "days": weighed.days,
         "portfolio": _result(weighed.whole, weighed, priced),
         "use_cases": [{"use_case": each.name, **_result(each, weighed, priced)} for each in weighed.use_cases],
         "claims": [_judged(each) for each in weighed.whole.claims],

@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.returns.classes import PLAUSIBLE, SUPPORTED
-from joulebook.accounting.returns.portfolio import WITH_PLAUSIBLE, Portfolio, Result, portfolio
+from joulebook.accounting.returns.portfolio import WITH_PLAUSIBLE, Draw, Portfolio, Result, portfolio
 from joulebook.accounting.returns.record import versions
 from joulebook.accounting.returns.recorded import Scope
-from joulebook.accounting.uncertainty import DRAWS, SEED, quantiles, sampled
+from joulebook.accounting.uncertainty import quantiles, sampled
 from joulebook.reports.view import Tile, View
 from joulebook.reports.views.common import Period, assess_period, capital, naive, of_project, plural
+from joulebook.reports.views.roe_calls import calls_of
 from joulebook.reports.views.roe_parts import (
     BALANCES,
     alerts,
@@ -30,10 +31,11 @@ from joulebook.reports.views.roe_parts import (
 APART = "Avoided emissions stand apart: they reduce no scope 1, 2 or 3 and no SCI. Criteria are never netted."
 
 
-def weigh(ledger: Ledger, period: Period, project: str | None = None, n: int = DRAWS, seed: int = SEED) -> Portfolio:
-    """Every use case of a period, with the claims in force, in `n` draws."""
+def weigh(ledger: Ledger, period: Period, project: str | None = None, draw: Draw = Draw()) -> Portfolio:  # noqa: B008
+    """Every use case of a period, with the claims in force."""
     scope = Scope(naive(period.start), naive(period.end), project)
-    return portfolio(assess_period(ledger, period), scope, versions(ledger.home), n, seed)
+    assess = assess_period(ledger, period)
+    return portfolio(assess, scope, versions(ledger.home), draw, calls_of(ledger, assess.site, scope))
 
 
 def return_on_environment(
@@ -43,7 +45,7 @@ def return_on_environment(
     found = weighed or weigh(ledger, period, project)
     title = View("return_on_environment", "Return on Environment", subtitle=capital(period.label))
     if not found.use_cases:
-        looked = f"No run{of_project(project)} is on record for {period.label}."
+        looked = f"No run and no call{of_project(project)} is on record for {period.label}."
         return replace(title, empty=f"{looked} Record one: joulebook run -- your command")
     return View(
         title.key, title.title, _sentence(found), title.subtitle, _tiles(found.whole),
@@ -111,9 +113,9 @@ def _internal(found: Portfolio) -> View:
 
 
 def _notes(found: Portfolio) -> Iterator[str]:
-    yield f"Ranges are P5 to P95 of {found.draws:,} draws (seed {found.seed}); ratios are made draw by draw."
+    yield f"Ranges are P5 to P95 of {found.draw.n:,} draws (seed {found.draw.seed}); ratios are made draw by draw."
     yield "A return is (A − C) ÷ C: −1 without evidenced benefit, 0 at break-even; of several use cases, of their sums."
     yield "The definition is ours: joulebook roe --definition."
     yield APART
-    yield "Caused, location-based: operation, and making the hardware by time share where that is known (never its water)."
+    yield "Caused, location-based: operation, calls of model APIs by several engines, making the hardware where known."
     yield "A use case is a project, or the tag use_case= of its runs; runs with the tag phase=training are up front."

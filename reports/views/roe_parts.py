@@ -11,7 +11,6 @@ from joulebook.accounting.returns.balance import Balance
 from joulebook.accounting.returns.claims import CRITERIA, UNITS
 from joulebook.accounting.returns.companions import break_even, payback
 from joulebook.accounting.returns.judging import Judged
-from joulebook.accounting.returns.manufacture import MOSTLY_MADE
 from joulebook.accounting.returns.portfolio import SUPPORTED_ONLY, Portfolio, Result
 from joulebook.accounting.returns.valued import lines, prices
 from joulebook.accounting.uncertainty import quantiles, sampled
@@ -85,8 +84,8 @@ def benefit_method(balance: Balance) -> str:
 
 
 def why_unknown(result: Result, criterion: str) -> str:
-    if criterion == MOSTLY_MADE and criterion in result.unmade:
-        return "most of it lies in making the hardware, which is not known"
+    if criterion in result.unknown:
+        return result.unknown[criterion]
     return "no factor is known here" if result.caused_by_year else "no energy of its runs is on record"
 
 
@@ -166,8 +165,6 @@ def alerts(found: Portfolio) -> Iterator[str]:
     if whole.runs_without_energy:
         runs = plural(whole.runs_without_energy, "run")
         yield f"{runs} without energy on record caused something that is not counted."
-    if whole.api_calls:
-        yield f"{plural(whole.api_calls, 'call')} of model APIs caused something elsewhere that is not counted here."
     for why in sorted(set(whole.unmade.values())):
         yield f"Making the hardware is not among what was caused: {why}."
     for claim in (version.claim for version in found.orphans):
