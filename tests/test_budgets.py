@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from recording import python
 
 from joulebook.accounting.budgets import Checked, check, forecast
-from joulebook.accounting.budgets.alerts import sent
+from joulebook.accounting.budgets.alerts import alert_id, sent
 from joulebook.accounting.budgets.anomaly import usual_day
 from joulebook.accounting.budgets.forecast import Ends, rest_of_period
 from joulebook.accounting.budgets.periods import PERIODS, around
@@ -455,6 +455,10 @@ def test_a_day_out_of_the_ordinary(six_weeks: Ledger) -> None:
     assert [verdict.state for verdict in told] == ["fine", "breached", "breached", "fine"]
     assert {verdict.day for verdict in told[1:3]} == {date(2026, 2, 5)}
     assert (told[1].value.mid, told[1].allowed) == (pytest.approx(3 * 3600), pytest.approx(3600 + 5 * 180))
+    by_day = parse(toml.replace("month", "day")).budgets
+    then, next_day = (check(six_weeks, by_day, at(day * DAY))[0] for day in (35.5, 36.5))
+    assert (next_day.verdicts[1].state, next_day.verdicts[1].day) == ("breached", date(2026, 2, 5))
+    assert alert_id(then, then.verdicts[1]) == alert_id(next_day, next_day.verdicts[1])  # told once, in two periods
 
 
 def test_a_period_of_ones_own(six_weeks: Ledger) -> None:
@@ -689,6 +693,15 @@ def test_what_did_not_arrive_is_sent_by_the_next_check(
     hook.status, hook.got = 200, []
     run(spent, capsys, STRICT, "--notify")
     assert [facts["budget"] for facts in hook.got] == ["search"]
+
+
+def test_who_cannot_note_what_was_told_tells_nothing(
+    spent: Path, hook: Hook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (spent / "alerts").write_text("no folder")
+    code, _, err = run(spent, capsys, STRICT, "--notify")
+    assert (code, hook.got) == (1, [])
+    assert f"an alert was not sent to http://127.0.0.1:{hook.port}: {spent / 'alerts'}: File exists" in err
 
 
 def test_no_redirect_is_followed_and_no_answer_is_waited_for(

@@ -49,26 +49,32 @@ class Told(NamedTuple):
 def alert_id(checked: Checked, verdict: Verdict) -> str:
     """The same for the same rule of the same budget in the same period, or on the same day."""
     budget = checked.budget
+    when = [verdict.day] if verdict.day else [checked.start, checked.end]
     about = [budget.name, budget.measure.name, budget.limit, sorted(budget.scope.items()), sorted(budget.tags.items()),
-             verdict.rule.kind, verdict.rule.value, str(verdict.day or checked.start), str(checked.end)]  # fmt: skip
+             verdict.rule.kind, verdict.rule.value, *map(str, when)]  # fmt: skip
     return hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
 
 
 def deliver(home: Path, alerts: Sequence[Alert], targets: Sequence[Target]) -> list[Told]:
     """Tell each target of each alert that it has not been told of."""
-    if not alerts or not targets:
+    pairs = [(alert, target) for alert in alerts for target in targets]
+    if not pairs:
         return []
-    folder = home / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    with _alone(folder):
-        return [_tell(folder, alert, target) for alert in alerts for target in targets]
+    try:
+        with _alone(home / FOLDER) as folder:
+            return [_tell(folder, alert, target) for alert, target in pairs]
+    except OSError as error:  # who cannot note what was told would tell it again and again
+        why = f"{home / FOLDER}: {error.strerror or error}"
+        return [Told(alert, target.shown, "failed", why) for alert, target in pairs]
 
 
 @contextmanager
-def _alone(folder: Path) -> Generator[None]:
+def _alone(folder: Path) -> Generator[Path]:
+    """The folder, while no other check may look into it."""
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        yield folder
 
 
 def _tell(folder: Path, alert: Alert, target: Target) -> Told:

@@ -23,7 +23,7 @@ from joulebook.accounting.factors import Match
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.records import METHODS
 
-HISTORY = timedelta(weeks=8)  # before a period begins, so that its first days have a history as well
+HISTORY = timedelta(weeks=9)  # before a period begins, so that the day before it has one as well
 _FROM_ENERGY = {"cpu_time_s": "cpu_power", "device_energy_j_mid": "it_overhead", "memory_gb_s": "dram_power"}
 
 

@@ -97,6 +97,7 @@ class Checked:
 
 def check(ledger: Ledger, budgets: Sequence[Budget], at: datetime) -> list[Checked]:
     """Every budget at an instant; what came after it does not count."""
+    at = at.astimezone(UTC)
     read = books(ledger, min(min(budget.window(at)[0], at) for budget in budgets), at)
     return [_check(read, budget, at) for budget in budgets]
 
@@ -114,7 +115,7 @@ def _check(read: Books, budget: Budget, at: datetime) -> Checked:
 
 def _day_after(until: datetime) -> date:
     """The first day of which nothing has gone by."""
-    return (until.astimezone(UTC) - timedelta(microseconds=1)).date() + DAY
+    return (until - timedelta(microseconds=1)).date() + DAY
 
 
 def _expected(checked: Checked) -> Estimate:
@@ -132,7 +133,7 @@ def _expected(checked: Checked) -> Estimate:
 
 def whole_days(checked: Checked) -> list[Ends]:
     """The days since the first use that are over; at most eight weeks of them."""
-    today = checked.at.astimezone(UTC).date()
+    today = checked.at.date()
     return checked.found.series(today - forecast.MOST_WEEKS * 7 * DAY, today)
 
 
@@ -156,12 +157,8 @@ def _forecast(checked: Checked, rule: Rule) -> Verdict:
 def _against(checked: Checked, rule: Rule, value: Estimate, allowed: float) -> Verdict:
     if value.low is None or value.mid is None or value.high is None:
         return Verdict(rule, "unknown", value, allowed, reason=value.reason or "")
-    above = [
-        end
-        for end, amount in zip(("low", "mid", "high"), (value.low, value.mid, value.high), strict=True)
-        if amount > allowed
-    ]
-    decides = above[0] if above else ""
+    ends = {"low": value.low, "mid": value.mid, "high": value.high}
+    decides = next((end for end, amount in ends.items() if amount > allowed), "")
     if decides in ("low", "mid"):
         return Verdict(rule, "breached", value, allowed, decides)
     if decides or checked.missing:
@@ -170,15 +167,14 @@ def _against(checked: Checked, rule: Rule, value: Estimate, allowed: float) -> V
 
 
 def _anomaly(checked: Checked, rule: Rule) -> Verdict:
-    """Of yesterday and today so far the worse one."""
-    today = checked.at.astimezone(UTC).date()
-    verdicts = [_day(checked, rule, day) for day in (today - DAY, today) if _is_in(checked, day)]
-    nothing = unknown(checked.budget.measure.unit, NOT_BEGUN)
-    return max(verdicts, key=lambda one: STATES.index(one.state), default=Verdict(rule, "unknown", nothing, None))
-
-
-def _is_in(checked: Checked, day: date) -> bool:
-    return checked.start.date() <= day < checked.end.date()
+    """Of yesterday and today so far the worse one; yesterday also where it was in the period before."""
+    today = checked.at.date()
+    first, end = checked.budget.fixed or (None, checked.end)
+    days = [day for day in (today - DAY, today) if (first is None or first.date() <= day) and day < end.date()]
+    verdicts = [_day(checked, rule, day) for day in days]
+    why = "neither yesterday nor today is in its period"
+    nobody = Verdict(rule, "unknown", unknown(checked.budget.measure.unit, why), None, reason=why)
+    return max(verdicts, key=lambda one: STATES.index(one.state), default=nobody)
 
 
 def _day(checked: Checked, rule: Rule, day: date) -> Verdict:

@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from joulebook.accounting.budgets import Checked, Verdict, check, load
 from joulebook.accounting.budgets.alerts import sent
-from joulebook.accounting.budgets.forecast import total
+from joulebook.accounting.budgets.forecast import Ends, total
 from joulebook.accounting.budgets.periods import DAY, midnight
 from joulebook.accounting.budgets.written import FILE_NAME
 from joulebook.accounting.estimates import Estimate, exactly
@@ -203,9 +204,10 @@ def _burnt_so_far(one: Checked) -> tuple[list[datetime], list[tuple[float, ...]]
     first, now = one.start, min(one.at, one.end)
     whole = [first + number * DAY for number in range((now - first).days + 1)]
     days = whole if whole[-1] == now else [*whole, now]
-    skipped = max(0, (one.found.first - first.date()).days) if one.found.first else 0
     daily = one.found.series(first.date(), (now - timedelta(microseconds=1)).date() + DAY)
-    return days, [tuple(total(daily[: max(0, number - skipped)])) for number in range(len(days))]
+    sums = list(accumulate(daily, lambda so_far, more: total((so_far, more)), initial=Ends()))
+    unused = len(days) - len(sums)  # days of the period before the first use
+    return days, [tuple(sums[max(0, number - unused)]) for number in range(len(days))]
 
 
 def _alt(one: Checked) -> str:
