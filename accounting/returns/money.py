@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from joulebook.accounting.carbon_cost import G_PER_T, carbon_cost_usd
 from joulebook.accounting.energy import Carrier
-
-G_PER_T = 1e6
 
 
 def carbon_productivity_usd_per_kg(value_usd: Carrier, *, caused_g: Carrier) -> Carrier:
@@ -24,7 +23,8 @@ def climate_value_usd(
 
     The discount rate is the social cost's own. Unit: USD = g ÷ 1e6 × USD/t ÷ (1 + r)^years.
     """
-    return net_g / G_PER_T * (social_cost_usd_per_t / (1 + discount_rate) ** years)
+    present_usd_per_t = social_cost_usd_per_t / (1 + discount_rate) ** years
+    return carbon_cost_usd(net_g, price_usd_per_t=present_usd_per_t)
 
 
 def carbon_adjusted_roi(
@@ -34,7 +34,7 @@ def carbon_adjusted_roi(
 
     The price of carbon is counted once: K holds none of it.
     """
-    return (value_usd - cost_usd + net_g / G_PER_T * carbon_price_usd_per_t) / cost_usd
+    return (value_usd - cost_usd + carbon_cost_usd(net_g, price_usd_per_t=carbon_price_usd_per_t)) / cost_usd
 
 
 def abatement_cost_usd_per_t(*, cost_usd: Carrier, other_value_usd: Carrier, net_g: Carrier) -> Carrier:

@@ -98,6 +98,7 @@ class Portfolio:
     factors: tuple[Match, ...]
     orphans: tuple[Version, ...]  # claims on use cases without a run in the scope
     draw: Draw
+    internal_usd_per_t: float | None = None  # the site's own price of carbon
 
 
 def portfolio(
@@ -125,8 +126,11 @@ def portfolio(
         _with_claims(_result(cause, sample), [each for each in effects if each.plan.claim.use_case == cause.case.name])
         for cause in causes
     )
+    own = assess.site.carbon_price_usd_per_t
     matches = {match.factor.factor_id: match for each in told for match in each.matches.values()}
-    return Portfolio(_days(scope, found), _whole(results), results, tuple(matches.values()), orphans, draw)
+    return Portfolio(
+        _days(scope, found), _whole(results), results, tuple(matches.values()), orphans, draw, own and own[1]
+    )
 
 
 def _with_calls(found: Sequence[UseCase], elsewhere: Mapping[str, Sequence[Calls]]) -> list[UseCase]:

@@ -138,7 +138,7 @@ def _as_json(weighed: Portfolio, view: View) -> dict[str, Any]:
     from joulebook.accounting.returns.valued import prices
 
     years = sorted({*weighed.whole.caused_by_year, *weighed.whole.benefit_by_year.get("supported", {})})
-    priced = prices(load(), years)
+    priced = prices(load(), years, weighed.internal_usd_per_t)
     return {
         "definition": VERSION, "draws": weighed.draw.n, "seed": weighed.draw.seed, "days": weighed.days,
         "portfolio": _result(weighed.whole, weighed, priced),

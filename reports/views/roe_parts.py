@@ -150,7 +150,7 @@ def in_money(found: Portfolio) -> View:
     told = [each for each in found.use_cases if any(one.claim.money.value_usd is not None for one in each.claims)]
     rows = tuple(
         {"use_case": each.name, "what": NAMES[line.name], "price": PRICES[line.price], "amount": line.amount}
-        for each in told for line in lines(each, prices(load(), years))
+        for each in told for line in lines(each, prices(load(), years, found.internal_usd_per_t))
     )  # fmt: skip
     notes = (
         "Money stands beside the return and never changes it.",
