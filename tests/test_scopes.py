@@ -121,8 +121,8 @@ def test_in_a_cloud_it_is_the_providers_electricity(home: Path) -> None:
     """Scope 3 category 1, whole and life-cycle, with the hardware by time; scope 2 says why it is not there."""
     recorded(home, site='region = "aws:eu-west-3"\npue = 1.25\nhardware = "1 server-rack"\n')
     rows = scopes(home)
-    making = 1000e3 / 4 / 8760
-    assert rows["scope_3_1_cloud"]["amount_g"].mid == pytest.approx(10 * GRID + making)
+    assert rows["scope_3_1_cloud"]["amount_g"].mid == pytest.approx(10 * GRID)
+    assert rows["scope_3_1_cloud_hardware"]["amount_g"].mid == pytest.approx(1000e3 / 4 / 8760)
     assert not rows["scope_2_location"]["amount_g"].known
     assert "somebody else's cloud" in rows["scope_2_market"]["amount_g"].reason
 
@@ -328,8 +328,8 @@ def test_scopes_as_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scopes", "--since", "2026-01-01", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert [row["key"] for row in told["scopes"]] == [
-        "scope_1", "scope_2_location", "scope_2_market", "scope_3_1_api", "scope_3_1_cloud", "scope_3_2",
-        "scope_3_3_upstream", "scope_3_3_losses"]  # fmt: skip
+        "scope_1", "scope_2_location", "scope_2_market", "scope_3_1_api", "scope_3_1_cloud",
+        "scope_3_1_cloud_hardware", "scope_3_2", "scope_3_3_upstream", "scope_3_3_losses"]  # fmt: skip
     assert all(row["amount_g"]["unit"] == "g" for row in told["scopes"])
     assert all(row["amount_g"]["mid"] is not None or row["amount_g"]["reason"] for row in told["scopes"])
     assert told["contracts"][0]["remark"].startswith("not used: it is not said that it was tracked and retired")

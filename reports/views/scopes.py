@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from joulebook.accounting.declared import load_assets, load_fuel
-from joulebook.accounting.estimates import Estimate, added, between, ends_of, unknown
+from joulebook.accounting.estimates import Estimate, between, ends_of, unknown
 from joulebook.accounting.factors import MATCHES, locate
 from joulebook.accounting.factors.contracts import Contract, load_contracts
 from joulebook.accounting.in_force import worst_match
@@ -29,7 +29,7 @@ from joulebook.accounting.units import J_PER_KWH
 from joulebook.models.footprint.recorded import Called, recorded
 from joulebook.reports.format import mid_of
 from joulebook.reports.view import Column, Tile, View
-from joulebook.reports.views.common import ALL_TIME, Period, of_project
+from joulebook.reports.views.common import ALL_TIME, Period, of_project, plural
 from joulebook.reports.views.impact import Subject, of_period
 
 COLUMNS = (
@@ -37,7 +37,6 @@ COLUMNS = (
     Column("match", "Rests on", "state"), Column("remark", "Remark"),
 )  # fmt: skip
 PROVIDERS = "the machines are in somebody else's cloud: their electricity is in scope 3, category 1"
-REMARKS = {"scope_3_1_api": "from the lowest to the highest engine; the ranges inside each are apart"}
 OWN = "the machines are one's own: their electricity is in scope 2"
 
 
@@ -64,7 +63,8 @@ LINES = {
     "scope_2_location": ("2, location-based", "Own electricity"),
     "scope_2_market": ("2, market-based", "Own electricity"),
     "scope_3_1_api": ("3, category 1", "Calls of model APIs"),
-    "scope_3_1_cloud": ("3, category 1", "Machines in a cloud"),
+    "scope_3_1_cloud": ("3, category 1", "Machines in a cloud, electricity"),
+    "scope_3_1_cloud_hardware": ("3, category 1", "Machines in a cloud, hardware by time"),
     "scope_3_2": ("3, category 2", "Hardware bought, whole in the year of purchase"),
     "scope_3_3_upstream": ("3, category 3", "Own electricity, before the stack"),
     "scope_3_3_losses": ("3, category 3", "Own electricity, lost on the way"),
@@ -77,7 +77,7 @@ def _rows(
     home, first, last = subject.ledger.home, subject.period.start, subject.period.end
     days = first.date(), (last + timedelta(days=1, microseconds=-1)).date()
     match, is_cloud = _match(subject, own), subject.site.is_cloud
-    cloud = added(total(own, "life_cycle_g"), subject.embodied("gwp_g")) if is_cloud else unknown("g", OWN)
+    cloud = (total(own, "life_cycle_g"), subject.embodied("gwp_g")) if is_cloud else (unknown("g", OWN),) * 2
     electricity = {
         "scope_2_location": (total(own, "location_g"), match),
         "scope_2_market": (by_market, _by_what(own, covered)),
@@ -87,21 +87,29 @@ def _rows(
     told = {
         "scope_1": (fuel_g(load_fuel(home), *days), None),
         "scope_3_1_api": (_sum_of([each.of("gwp_g") for each in called]), None),
-        "scope_3_1_cloud": (cloud, match),
+        "scope_3_1_cloud": (cloud[0], match),
+        "scope_3_1_cloud_hardware": (cloud[1], None),
         "scope_3_2": (inventory(load_assets(home), *days, "gwp_g", "g"), None),
         **(dict.fromkeys(electricity, (unknown("g", PROVIDERS), None)) if is_cloud else electricity),
     }
-    return [_row(key, *told[key]) for key in LINES]
+    return [_row(key, *told[key], _of_engines(called) if key == "scope_3_1_api" else "") for key in LINES]
 
 
 def _tile(row: dict[str, Any]) -> Tile:
     return Tile(f"Scope {row['scope']}", row["amount_g"], row["label"])
 
 
-def _row(key: str, amount: Estimate, match: str | None) -> dict[str, Any]:
+def _row(key: str, amount: Estimate, match: str | None, remark: str) -> dict[str, Any]:
     scope, label = LINES[key]
-    fit, remark = (match, REMARKS.get(key, "")) if amount.known else (None, "")
-    return {"key": key, "scope": scope, "label": label, "amount_g": amount, "match": fit, "remark": remark}
+    told = {"match": match, "remark": remark} if amount.known else {"match": None, "remark": ""}
+    return {"key": key, "scope": scope, "label": label, "amount_g": amount, **told}
+
+
+def _of_engines(called: Sequence[Called]) -> str:
+    """What the sum of calls is, and what is not in it."""
+    left_out = sum(each.calls for each in called if not each.of("gwp_g").known)
+    without = f"; without {plural(left_out, 'call')} that no engine knows" if left_out else ""
+    return f"from the lowest to the highest engine{without}"
 
 
 def _match(subject: Subject, own: Sequence[Stretch]) -> str | None:
