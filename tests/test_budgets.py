@@ -312,21 +312,6 @@ def test_when_it_is_used_up_at_this_rate(book: Book) -> None:
     assert one.used_up_at == at(15 * DAY)
 
 
-def test_every_measure(book: Book) -> None:
-    book.run(0)
-    book.call(5)
-    burnt = {
-        "energy_wh": (1800, 3600, 7200),
-        "electricity_usd": (0.00005, 0.0003, 0.0016),
-        "cost_usd": (0.00005 + CALL_USD, 0.0003 + CALL_USD, 0.0016 + CALL_USD),
-        "api_usd": (CALL_USD,) * 3,
-        "tokens": (1050,) * 3,
-    }
-    found = checked(book, "".join(budget(f"{key} = 9000", name=key) for key in burnt), DAY)
-    assert [ends(one.burnt) for one in found] == [pytest.approx(amounts) for amounts in burnt.values()]
-    assert {one.state for one in found} == {"fine"}
-
-
 def test_what_is_burnt_is_what_the_other_pages_say(book: Book) -> None:
     for day in range(5):
         book.run(day * DAY, day + 0.5, project="search" if day % 2 else "vision")
@@ -338,6 +323,64 @@ def test_what_is_burnt_is_what_the_other_pages_say(book: Book) -> None:
     assert ends(runs.burnt) == pytest.approx(ends(row["energy_j"]))
     (row,) = views.api_usage(ledger, january, "search").rows
     assert (calls.burnt.mid, calls.burnt.method) == (pytest.approx(row["cost_usd"].mid), row["cost_usd"].method)
+
+
+@pytest.fixture(scope="module")
+def january(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """One after the other, each in a project of its own."""
+    home = tmp_path_factory.mktemp("january") / "home"
+    book = Book(home)
+    book.run(0, project="both")
+    book.call(5, project="both")
+    book.run(HOUR / 2, 2, lasts_s=HOUR, project="hour")
+    book.run(2 * HOUR, project="gap")
+    book.end(3 * HOUR + 5, book.start(3 * HOUR, project="gap"))  # no counter was read
+    book.call(4 * HOUR, project="prices")
+    book.call(4 * HOUR + 5, request_model="unheard-of", response_model="unheard-of", project="prices")
+    book.write()
+    ingest(home)
+    return open_ledger(home)
+
+
+def of(ledger: Ledger, project: str, at_s: float, *limits: str) -> list[Checked]:
+    toml = "".join(budget(limit, f"project = '{project}'", name=limit) for limit in limits)
+    return check(ledger, parse(toml).budgets, at(at_s))
+
+
+def test_every_measure(january: Ledger) -> None:
+    burnt = {
+        "energy_wh": (1800, 3600, 7200),
+        "electricity_usd": (0.00005, 0.0003, 0.0016),
+        "cost_usd": (0.00005 + CALL_USD, 0.0003 + CALL_USD, 0.0016 + CALL_USD),
+        "api_usd": (CALL_USD,) * 3,
+        "tokens": (1050,) * 3,
+    }
+    found = of(january, "both", DAY, *(f"{key} = 9000" for key in burnt))
+    assert [ends(one.burnt) for one in found] == [pytest.approx(amounts) for amounts in burnt.values()]
+    assert {one.state for one in found} == {"fine"}
+
+
+def test_a_period_without_use_has_burnt_nothing(january: Ledger) -> None:
+    (one,) = of(january, "both", 40 * DAY, "energy_wh = 9")
+    assert (ends(one.burnt), one.burnt.method, one.state) == ((0, 0, 0), "modelled", "fine")
+
+
+def test_an_instant_within_an_hour_counts_its_minutes(january: Ledger) -> None:
+    """A run of an hour from half past: of its 60 minutes 15 are over at a quarter to."""
+    (one,) = of(january, "hour", HOUR * 0.75, "energy_wh = 9")
+    assert one.burnt.mid == pytest.approx(7200 / 4)
+
+
+def test_what_has_no_price_may_be_any_amount(january: Ledger) -> None:
+    within, above = of(january, "prices", DAY, "api_usd = 9", "api_usd = 0.001")
+    assert (within.burnt.mid, within.missing) == (pytest.approx(CALL_USD), "1 call without a price")
+    assert (within.state, within.verdicts[0].reason) == ("possible", "1 call without a price, not in it")
+    assert above.state == "breached"  # with what is known alone
+
+
+def test_a_run_without_energy_is_missing(january: Ledger) -> None:
+    (one,) = of(january, "gap", DAY, "energy_wh = 9")
+    assert (one.state, one.missing, one.burnt.mid) == ("possible", "1 run without energy", pytest.approx(3600))
 
 
 def test_scopes_of_runs(book: Book) -> None:
@@ -371,36 +414,6 @@ def test_scopes_of_calls(book: Book) -> None:
     toml = "".join(budget("tokens = 9e9", scope, name=f"{n}") for n, scope in enumerate(scopes))
     found = checked(book, toml, DAY)
     assert [one.burnt.mid for one in found] == [1050 * calls for calls in scopes.values()]
-
-
-def test_a_period_without_use_has_burnt_nothing(book: Book) -> None:
-    book.run(0)
-    (one,) = checked(book, budget("energy_wh = 9"), 40 * DAY)
-    assert (ends(one.burnt), one.burnt.method, one.state) == ((0, 0, 0), "modelled", "fine")
-
-
-def test_an_instant_within_an_hour_counts_its_minutes(book: Book) -> None:
-    """A run of an hour from half past: of its 60 minutes 15 are over at a quarter to."""
-    book.run(HOUR / 2, 2, lasts_s=HOUR)
-    (one,) = checked(book, budget("energy_wh = 9"), HOUR * 0.75)
-    assert one.burnt.mid == pytest.approx(7200 / 4)
-
-
-def test_what_has_no_price_may_be_any_amount(book: Book) -> None:
-    book.call(0)
-    book.call(5, request_model="unheard-of", response_model="unheard-of")
-    within, above = checked(book, budget("api_usd = 9") + budget("api_usd = 0.001", name="a"), DAY)
-    assert (within.burnt.mid, within.missing) == (pytest.approx(CALL_USD), "1 call without a price")
-    assert (within.state, within.verdicts[0].reason) == ("possible", "1 call without a price, not in it")
-    assert above.state == "breached"  # with what is known alone
-
-
-def test_a_run_without_energy_is_missing(book: Book) -> None:
-    book.run(0)
-    run = book.start(HOUR)
-    book.end(HOUR + 5, run)
-    (one,) = checked(book, budget("energy_wh = 9"), DAY)
-    assert (one.state, one.missing) == ("possible", "1 run without energy")
 
 
 @pytest.fixture(scope="module")
