@@ -66,7 +66,7 @@ def test_any_site_is_read_back(tmp_path_factory: pytest.TempPathFactory, region,
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("regoin = 'FR'", "unknown key 'regoin': a site knows carbon_intensity_g_per_kwh, cpu_class,"),
+        ("regoin = 'FR'", "unknown key 'regoin': a site knows carbon_intensity_g_per_kwh, carbon_price_usd_per_t,"),
         ("region = 33", "region must be a text such as 'FR', not 33"),
         ("provider = ' '", "provider must be a text such as 'aws', not ' '"),
         ("pue = 0.9", "pue must be a number or [low, mid, high] from 1 up, not 0.9"),
