@@ -124,8 +124,9 @@ def _missing(missing: tuple[str, ...]) -> View:
 
 
 def _says(claim: Claim) -> View:
+    counted = claim.benefit.counted or (claim.pair.per if claim.pair else "")
     units = (
-        f"{_range(claim.benefit.units)} {claim.unit}" if claim.benefit.units else f"counted: {claim.benefit.counted}"
+        f"{_range(claim.benefit.units)} {claim.unit}" if claim.benefit.units else f"counted in the ledger: {counted}"
     )
     facts = {
         "Function": claim.function, "Unit": claim.unit, "Units": units,
