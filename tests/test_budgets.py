@@ -579,9 +579,9 @@ def test_names_are_data(spent: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_the_page_and_an_empty_home(spent: Path) -> None:
     ledger = open_ledger(spent)
     assert "There are no budgets yet" in views.budgets(ledger).empty
-    (spent / "budgets.toml").write_text(TIGHT)
+    (spent / "budgets.toml").write_text(TIGHT + budget("tokens = 1") + budget("carbon_kg = 9", name="wide"))
     page = views.budgets(ledger, at(DAY * 1.5))
-    assert [part.key for part in page.parts] == ["rules", "budget"]
+    assert [part.key for part in page.parts] == ["rules", "budget_1", "budget_3"]  # of no calls there is no figure
     figure = page.parts[1].figure
     assert figure is not None
     burnt, limit = figure.series

@@ -80,7 +80,7 @@ def nothing_written(path: Path) -> str:
 def checked_budgets(checked: Sequence[Checked], told: Sequence[Mapping[str, Any]] = ()) -> View:
     """What was checked as a page; `told` are the notes of alerts that were sent."""
     broken = [(one, verdict) for one in checked for verdict in one.verdicts if verdict.state == "breached"]
-    parts = (_rules(checked), *map(_one, checked), _told(told))
+    parts = (_rules(checked), *(_one(one, number) for number, one in enumerate(checked, 1)), _told(told))
     return View(
         key="budgets",
         title="Budgets",
@@ -178,8 +178,8 @@ def _percent(part: float | None) -> str:
     return "" if part is None else f", {number(part * 100)} %"
 
 
-def _one(one: Checked) -> View:
-    return View("budget", one.budget.name, tiles=_tiles(one), figure=_figure(one), width="half")
+def _one(one: Checked, number: int) -> View:
+    return View(f"budget_{number}", one.budget.name, tiles=_tiles(one), figure=_figure(one), width="half")
 
 
 def _figure(one: Checked) -> Figure | None:
