@@ -19,6 +19,7 @@ def project(add: Add) -> None:
         "--scenario", default="intermediate", metavar="S",
         help="steady, high, limited, breakthrough, intermediate, iea, or a file of your own (default: intermediate)",
     )  # fmt: skip
+    parser.add_argument("--portfolio", metavar="FILE", help=WHERE)
     _shared(parser)
     parser.add_argument("--until", type=int, metavar="YEAR", help="the last year, up to 2035 (default: 2030)")
     parser.add_argument(
@@ -33,12 +34,11 @@ def portfolio(add: Add) -> None:
         "show who asks how often for what, and what it takes; `portfolio template` prints a questionnaire to fill in",
         "joulebook portfolio portfolio.csv",
     )
-    _shared(parser, "portfolio")
+    parser.add_argument("portfolio", nargs="?", metavar="FILE", help=WHERE)
+    _shared(parser)
 
 
-def _shared(parser: argparse.ArgumentParser, portfolio: str = "--portfolio") -> None:
-    many = {} if portfolio.startswith("--") else {"nargs": "?"}
-    parser.add_argument(portfolio, metavar="FILE", help=WHERE, **many)
+def _shared(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base-year", type=int, metavar="YEAR", help="the year of a file (default: this year)")
     parser.add_argument(
         "--engine", metavar="E",

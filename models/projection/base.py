@@ -40,8 +40,12 @@ class Base:
         return tuple((use_case, said.reason) for use_case, said in self.said if said.reason)
 
     @property
+    def why_unknown(self) -> str:
+        return self.silent[0][1] if self.silent else "it has no request in a year"
+
+    @property
     def known(self) -> bool:
-        return bool(self.cells)
+        return self.total("energy") > 0
 
     @property
     def notes(self) -> tuple[str, ...]:

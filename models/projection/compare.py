@@ -63,8 +63,8 @@ def levels(portfolio: Portfolio, scenario: Scenario, site: Site, sampling: Sampl
 def _level(base: Base, scenario: Scenario, sampling: Sampling) -> Level:
     name = base.engine.name
     if not base.known:
-        nothing = unknown("Wh", base.silent[0][1])
-        return Level(name, nothing, nothing, None, 0.0, base.silent[0][1])
+        nothing = unknown("Wh", base.why_unknown)
+        return Level(name, nothing, nothing, None, 0.0, base.why_unknown)
     years = range(base.portfolio.base_year, TARGET_YEAR + 1)
     drawn = sample(uncertain(base, scenario), scenario, sampling.draws, sampling.seed)
     then = quantiles(outcomes(base, scenario, years, drawn)[-1]["energy"])

@@ -7,7 +7,7 @@
 
 An engine gives parts: of each category what comes of the grid, of the site and of manufacture, as low, mid and high.
 A use case that names no model is asked about with an open model of its class of sizes. For traditional AI estimators
-have nothing: there the study's energy of an inference stands in `evidence`, on the grid of the place.
+have nothing: there the study's energy of an inference stands in `evidence`, in the building and grid of the place.
 """
 
 from __future__ import annotations
@@ -236,10 +236,9 @@ def added(one: Range, other: Range) -> Range:
 def _mixed(said: list[tuple[float, Said]]) -> Said:
     """Shares of several answers as one: a part is known where all of them know it."""
     told = [(share, each) for share, each in said if share]
-    shared = set.intersection(*(set(each.parts) for _, each in told))
     first = told[0][1]
     parts: dict[Part, Range] = {}
-    for part in (part for part in first.parts if part in shared):
+    for part in (part for part in first.parts if all(part in each.parts for _, each in told)):
         total: Range = (0.0, 0.0, 0.0)
         for share, each in told:
             total = added(total, scaled(each.parts[part], share))

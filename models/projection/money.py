@@ -49,12 +49,14 @@ def _quoted(use_case: UseCase, home: Path) -> Price | None:
 
     amounts = {"input_tokens": use_case.input_tokens, "output_tokens": use_case.output_tokens}
     asked = Question(use_case.provider, str(use_case.model), amounts, datetime.now(UTC), {})
-    told = quote(home, asked) if any(amounts.values()) else {"cost_usd": None}
-    if told["cost_usd"] is None:
+    told = quote(home, asked) if any(amounts.values()) else None
+    if told is None or told["cost_usd"] is None:
         return None
-    usd = {is_out: sum(_usd(line) for line in told["lines"] if ("output" in line["unit"]) == is_out)
-           for is_out in (False, True)}  # fmt: skip
-    return Price(usd[False] * use_case.calls, usd[True] * use_case.calls, f"{told['basis']} of today")
+    into, out = (
+        use_case.calls * sum(_usd(line) for line in told["lines"] if ("output" in line["unit"]) == is_out)
+        for is_out in (False, True)
+    )
+    return Price(into, out, f"{told['basis']} of today")
 
 
 def _usd(line: Mapping[str, Any]) -> float:

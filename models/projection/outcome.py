@@ -86,7 +86,7 @@ def project(base: Base, scenario: Scenario, until: int = TARGET_YEAR, sampling: 
     """A base year carried along a scenario. Raises NotFound where its engine knows nothing of the portfolio."""
     years, asked = years_of(base, until), sampling or Sampling()
     if not base.known:
-        raise NotFound(f"{base.engine.name} says nothing of {base.portfolio.name}: {base.silent[0][1]}")
+        raise NotFound(f"{base.engine.name} says nothing of {base.portfolio.name}: {base.why_unknown}")
     inputs = uncertain(base, scenario)
     count = _power_of_two(asked.draws)
     central = list(walk(base, scenario, years, scenario.central))

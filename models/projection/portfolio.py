@@ -168,7 +168,7 @@ def _of_toml(path: Path, text: str) -> Iterable[Row]:
         start = starts[number] if number < len(starts) else 1
         where = _in_table(path, text.split("\n"), start)
         for key in cells:
-            _known([key, "name", "kind"], where(key).rpartition(",")[0])
+            _known({key, "name", "kind"}, where(key).rpartition(",")[0])
         yield Row(cells, where)
 
 
@@ -188,6 +188,9 @@ def _known(fields: Iterable[str], where: str) -> None:
             near = get_close_matches(field, FIELDS, 1)
             hint = f"; did you mean {near[0]}?" if near else f"; a portfolio has {', '.join(FIELDS)}"
             raise InputError(f"{where}: {field!r} is no field of a use case{hint}")
+    twice = [field for field in FIELDS if fields.count(field) > 1]
+    if twice:
+        raise InputError(f"{where}: {twice[0]} stands there twice")
     missing = {"name", "kind"} - set(fields)
     if missing:
         raise InputError(f"{where}: {' and '.join(sorted(missing))} must be there")

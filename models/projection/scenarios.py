@@ -30,6 +30,7 @@ from joulebook.accounting.factors import load
 from joulebook.accounting.site import Range
 from joulebook.accounting.uncertainty import lognormal, triangular, uniform
 from joulebook.models.projection.paper2501 import INPUTS
+from joulebook.models.projection.vintages import SHORTEST_LIFE_Y
 
 if TYPE_CHECKING:
     from joulebook.accounting.uncertainty import Dist
@@ -41,7 +42,7 @@ STRESS = "high"
 OPTIONAL = {"usage_cap": "multiple of the use in the base year"}
 # The least and the most that a driver can be; all others are above 0.
 BOUNDS = {"size_elasticity": (0.0, 3.0), "growth_correlation": (-1.0, 1.0), "settled_growth": (-0.5, 1.0),
-          "carbon_price_usd_per_t": (0.0, 1e6), "hardware_life_y": (1.0, 15.0), "pue": (1.0, 5.0),
+          "carbon_price_usd_per_t": (0.0, 1e6), "hardware_life_y": (SHORTEST_LIFE_Y, 15.0), "pue": (1.0, 5.0),
           "pue_now": (1.0, 5.0), "usage_cap": (1.0, 1e9), "wue": (0.0, 1e3)}  # fmt: skip
 LEAST, MOST = 1e-6, 1e6
 
@@ -149,9 +150,12 @@ def _changed(path: Path, text: str, table: dict[str, Any], inputs: str) -> Scena
     if base not in PRESETS:
         raise InputError(f"{_where(path, text, 'base')}: {base!r} is no scenario; write one of {', '.join(PRESETS)}")
     name, grids = str(table.pop("name", path.stem)), table.pop("grid_carbon_in", {})
+    if not isinstance(grids, dict):
+        raise InputError(f"{_where(path, text, 'grid_carbon_in')}: must be a table of regions, such as FR = 0.9")
     scenario = preset(base, inputs)
     own = {key: _own(_where(path, text, key), scenario, key, value) for key, value in table.items()}
-    places = {region.upper(): _grid(_where(path, text, region), region, value) for region, value in grids.items()}
+    places = {region.upper(): _grid(_where(path, text, region), region, value)
+              for region, value in cast("dict[str, Any]", grids).items()}  # fmt: skip
     return Scenario(name, inputs, {**scenario.drivers, **own}, places)
 
 

@@ -9,7 +9,7 @@ inputs, so the correlation of the drivers of growth is left out there. They come
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -99,10 +99,10 @@ def sobol_of(
     """Sobol's indices of a function of independent inputs by name. `draws` is a power of two."""
     from scipy.stats import sobol_indices
 
-    names: Sequence[str] = list(dists)
-    found: Any = sobol_indices(
-        func=lambda points: function(dict(zip(names, points, strict=True))), n=draws,
-        dists=[_Input(dist) for dist in dists.values()], rng=seed,
-    )  # fmt: skip
-    told = zip(names, found.first_order, found.total_order, strict=True)
+    def by_name(points: Any) -> Any:
+        return function(dict(zip(dists, points, strict=True)))
+
+    inputs = [_Input(dist) for dist in dists.values()]
+    found: Any = sobol_indices(func=by_name, n=draws, dists=inputs, rng=seed)
+    told = zip(dists, found.first_order, found.total_order, strict=True)
     return [Sobol(name, float(first), float(total)) for name, first, total in told]

@@ -40,9 +40,8 @@ def portfolio(ledger: Ledger, asked: Asked | None = None) -> View:
     requests = sum(use_case.requests_per_year for use_case in found.use_cases)
     known = [row for row in rows if row["energy"].known]
     names = tuple(f"{row['use_case']} ({row['region']})" for row in known)
-    series = Series(
-        "Energy", names, *(tuple(getattr(row["energy"], end) for row in known) for end in ("mid", "low", "high"))
-    )
+    mid, low, high = (tuple(getattr(row["energy"], end) for row in known) for end in ("mid", "low", "high"))
+    series = Series("Energy", names, mid, low, high)
     sentence = f"{plural(len(found.use_cases), 'use case')} with {requests:,.0f} requests a year"
     sentence += f" take {in_words(energy)}." if energy.known else "."
     return View(

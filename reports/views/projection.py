@@ -147,9 +147,7 @@ def _alerts(told: Answer) -> tuple[str, ...]:
             f"{number(stress.reference[2])} from P5 to P95)."
         )
     if any(use_case.defaults for use_case in base.portfolio.use_cases):
-        alerts.append(
-            "Gaps of the portfolio are filled with the study's values, marked default in `joulebook portfolio`."
-        )
+        alerts.append("Gaps of the portfolio are filled with defaults: `joulebook portfolio` marks them.")
     return tuple(alerts)
 
 
@@ -163,6 +161,7 @@ def _notes(made: Projection) -> tuple[str, ...]:
     )
     return (
         ranges,
+        "P50 is the middle of the draws. Where ranges are lopsided it is not the central value, which index goes by.",
         f"After {TARGET_YEAR} growth of use settles at 5 % a year, sizes and gains come to rest: our assumption.",
         *covered, *base.portfolio.notes, WHY_NOT_THE_PAPER, *base.notes,
     )  # fmt: skip
@@ -256,10 +255,8 @@ def _engines(told: Answer) -> View:
         if apart
         else "Fewer than two engines know all of it."
     )
-    series = Series(
-        f"Energy, {made.years[0].year}", tuple(row["engine"] for row in known),
-        *(tuple(getattr(row["now"], end) for row in known) for end in ("mid", "low", "high")),
-    )  # fmt: skip
+    mid, low, high = (tuple(getattr(row["now"], end) for row in known) for end in ("mid", "low", "high"))
+    series = Series(f"Energy, {made.years[0].year}", tuple(row["engine"] for row in known), mid, low, high)
     figure = Figure("bars", f"Energy in {made.years[0].year}, by engine", "J", (series,), sentence) if known else None
     notes = (f"Of generative use. {EVIDENCE} takes for each use case what is measured, else the first that knows it.",)
     return View("engines", "Between engines, and within one", sentence, columns=columns, rows=rows, figure=figure,
