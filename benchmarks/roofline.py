@@ -511,7 +511,9 @@ def as_text(said: dict[str, Any]) -> str:
                      f"({each['mean_of_groups']:.1%}) · {naive} · {each['coverage']:.0%}   {kinds}   "
                      f"left out {each['left_out_rows']}"
                      + (f", in waves {each['in_waves']['mean']:.1%}" if each["in_waves"] else ""))  # fmt: skip
-    lines += ["", "hardware that was not measured, by the constants of the others"]
+    inside = sum(each["coverage"] * each["rows"] for each in said["runtime"])
+    lines += [f"of all rows {inside / sum(each['rows'] for each in said['runtime']):.1%} are in the 90 % range", ""]
+    lines += ["hardware that was not measured, by the constants of the others"]
     lines += [
         f"{each['stack']:14} {each['hardware']:16} {each['held_out']['mean']:.1%}" for each in said["unseen_hardware"]
     ]
