@@ -565,10 +565,17 @@ def test_groups_of_runs_carry_how_far_the_runs_are_apart(weighed, runs):
 
 
 def test_a_pair_that_is_not_on_record_is_said(weighed, runs):
-    with pytest.raises(NotFound, match="no run 'ffffffff' on record"):
-        weighed(told(**pair_of(runs | {"gone": "ffffffff"}, ["gone"], "after")))
-    with pytest.raises(NotFound, match="1 of the 1 runs of a pair recorded no 'questions'"):
-        weighed(told(**pair_of(runs, ["before"], "after", per="questions")))
+    """Such a claim counts nothing, and hinders no other; it is not taken in the first place."""
+    for claim, says in (
+        (told(**pair_of(runs | {"gone": "ffffffff"}, ["gone"], "after")), "no run 'ffffffff' on record"),
+        (told(**pair_of(runs, ["before"], "after", per="questions")), "1 of the 1 runs of a pair recorded no 'questio"),
+        (told(benefit__region="FX"), "the region 'FX' is not known"),
+    ):
+        whole = weighed(claim, signed(id="good", effect="another")).whole
+        states = {judged.claim.id: judged.state for judged in whole.claims}
+        assert states == {"worked": "unsupported", "good": "supported"}
+        (missing,) = [judged.missing[0] for judged in whole.claims if judged.claim.id == "worked"]
+        assert says in missing
 
 
 def test_break_even_on_the_ledger(weighed):
@@ -707,10 +714,13 @@ def test_what_is_drawn(home, capsys):
 def test_wrong_commands_are_one_sentence(home, tmp_path, capsys):
     wrong = tmp_path / "wrong.toml"
     wrong.write_text("id = \n")
+    pair = tmp_path / "pair.toml"
+    pair.write_text(TEMPLATE.replace("[rebound]", '[pair]\nreference = ["ffff"]\nsolution = ["ffff"]\n\n[rebound]', 1))
     for words, says, code in (
         (("claim", "add"), "claim add needs a FILE", 2),
         (("claim", "add", str(wrong)), "this is no TOML", 2),
         (("claim", "add", str(tmp_path / "none.toml")), "cannot be read", 2),
+        (("claim", "add", str(pair)), "no run 'ffff' on record", 3),
         (("claim", "show", "nobody"), "no claim 'nobody'", 3),
         (("claim", "template", "x"), "takes nothing more", 2),
         (("roe", "--draws", "100"), "a power of two", 2),

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 
 from joulebook.accounting.assess import Assessor, InForce, timeline
+from joulebook.accounting.errors import InputError, NotFound
+from joulebook.accounting.factors import locate, unknown_region
 from joulebook.accounting.in_force import midnight
 from joulebook.accounting.records import weakest
 from joulebook.accounting.returns.benefit import attributed_benefit
@@ -47,6 +49,7 @@ class Plan:
     days: int  # of its timeframe that count here
     reference: Group | None = None
     solution: Group | None = None
+    problem: str = ""  # why nothing of it can count
 
     @property
     def claim(self) -> Claim:
@@ -65,18 +68,34 @@ class Plan:
 
 
 def plan(assess: Assessor, scope: Scope, version: Version, use_case: UseCase) -> Plan:
-    """What the ledger says of a claim in a scope. Raises NotFound when its pair cannot be found there."""
+    """What the ledger says of a claim in a scope. One whose runs or region cannot be found counts nothing."""
     claim = version.claim
     first, last = scope.start.date(), (scope.end - timedelta(microseconds=1)).date() + _DAY
     start, end = max(claim.start, first, use_case.first_day), min(claim.end, last)
-    stretches = tuple(_stretches(assess, claim, start, end)) if start < end else ()
-    found = Plan(version, stretches, max(0, (end - start).days))
+    days = max(0, (end - start).days)
+    try:
+        reference, solution = sides(assess, claim)
+    except (InputError, NotFound) as error:
+        return Plan(version, (), days, problem=str(error))
+    stretches = tuple(_stretches(assess, claim, start, end)) if days else ()
+    return Plan(version, stretches, days, reference, solution)
+
+
+def sides(assess: Assessor, claim: Claim) -> tuple[Group | None, Group | None]:
+    """What a unit took on both sides of a claim's pair, if it has one.
+
+    Raises NotFound for runs that are not on record or say nothing of the unit, InputError for a region nobody knows.
+    """
+    region = claim.benefit.region
+    if region and not assess.factors.knows_place("carbon_intensity", locate(region).place):
+        raise InputError(unknown_region(region, assess.factors))
     if claim.pair is None:
-        return found
+        return None, None
     whole = replace(assess, start=date(1970, 1, 1), end=max(assess.end, datetime.now(UTC).date() + _DAY))
-    sides = (group(whole, runs, claim.pair.per, claim.use_case) for runs in (claim.pair.reference, claim.pair.solution))
-    reference, solution = sides
-    return replace(found, reference=reference, solution=solution)
+    reference, solution = (
+        group(whole, runs, claim.pair.per, claim.use_case) for runs in (claim.pair.reference, claim.pair.solution)
+    )
+    return reference, solution
 
 
 def _stretches(assess: Assessor, claim: Claim, start: date, end: date) -> Iterator[Stretch]:

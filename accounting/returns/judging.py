@@ -118,7 +118,9 @@ def _missing(judged: Judged, net: Net) -> Iterator[str]:
     """What the next class needs, in words."""
     if judged.state == SUPPORTED:
         return
-    if not judged.effect.plan.days:
+    if judged.effect.plan.problem:
+        yield f"what it rests on: {judged.effect.plan.problem}"
+    elif not judged.effect.plan.days:
         yield "a timeframe that overlaps with the runs on record: nothing of it counts here"
     elif judged.criterion in judged.harms:
         yield "a benefit: by its own numbers it harms"

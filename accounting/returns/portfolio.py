@@ -110,7 +110,7 @@ def portfolio(
 ) -> Portfolio:
     """Every use case of a scope, with the claims in force. `elsewhere`: by use case, what its API calls caused.
 
-    Raises NotFound for a pair of runs that is not on record, InputError where the draws are no power of two.
+    Raises InputError where the draws are no power of two.
     """
     manufacture = made(assess, scope)
     found = _with_calls(use_cases(assess, scope), elsewhere)

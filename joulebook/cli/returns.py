@@ -58,14 +58,21 @@ def _template(args: argparse.Namespace) -> int:
 
 
 def _add(args: argparse.Namespace) -> int:
-    from joulebook.accounting.returns.claims import read
+    from datetime import UTC, datetime
+
+    from joulebook.accounting.assess import assessor
+    from joulebook.accounting.returns.claims import parse, read
+    from joulebook.accounting.returns.effects import sides
     from joulebook.accounting.returns.record import add, path_of
 
-    version = add(home_of(args), read(Path(args.what)))
-    told = {"claim_id": version.claim.id, "version": version.number, "added_at": version.added_at,
+    told = read(Path(args.what))
+    now = datetime.now(UTC)
+    sides(assessor(ledger_of(args), now, now), parse(told))  # that what it names is on record
+    version = add(home_of(args), told)
+    added = {"claim_id": version.claim.id, "version": version.number, "added_at": version.added_at,
             "content_hash": version.claim.content_hash, "path": str(path_of(home_of(args)))}  # fmt: skip
     if args.json:
-        print_json(told)
+        print_json(added)
     else:
         print(
             f"Claim {version.claim.id}, version {version.number}, is on record; its content is "
