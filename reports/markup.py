@@ -26,6 +26,7 @@ WRAPPED_CHARS = 24  # of a text that may go on in a next line
 GAP_CHARS = 3  # between two columns
 SHORT_CHARS = 10  # of a text that stays on one line
 LONG_CHARS = 24  # where rows stand as lines, what is longer has a line for itself
+MOST_ALERTS = 4
 MINOR = ("sensor", "factor_ids")  # columns that a phone has no room for
 LOUD = {"failed": "bad", "lost": "bad", "impossible": "bad", "running": "open"}  # states that must be seen
 
@@ -46,7 +47,7 @@ def _as_lines(chars: int) -> str:
     content: attr(data-label); display: block; color: var(--jb-soft); font-size: 0.8rem; font-weight: 400;
   }}
   {sheet} td.long, {sheet} td:first-child {{ grid-column: 1 / -1; }}
-  {sheet} td:first-child {{ font-weight: 600; }}
+  {sheet} td:first-child {{ font-weight: 600; min-width: 0; }}
   {sheet} td:first-child:has(+ .badged) {{ grid-column: auto; }}
   {sheet} td:first-child::before, {sheet} td:first-child + .badged::before {{ content: none; }}
 }}
@@ -101,11 +102,13 @@ STYLE = """<style>
   color: var(--jb-loud); border-left: 3px solid var(--jb-loud); padding: 0.35rem 0.8rem; margin: 0.5rem 0;
   background: color-mix(in srgb, var(--jb-loud) 7%, transparent); font-size: 0.9rem; line-height: 1.45;
 }
+.jb .jb-more summary { cursor: pointer; color: var(--jb-soft); font-size: 0.9rem; padding: 0.1rem 0.8rem; }
 .jb-sheet { container-type: inline-size; }
 .jb table { width: 100%; margin: 0.2rem 0 0; border-collapse: collapse; font-size: 0.9rem; line-height: 1.35; }
 .jb th, .jb td { padding: 0.34rem 0.6rem; text-align: left; vertical-align: baseline; border: 0; }
 .jb th:first-child, .jb td:first-child { padding-left: 0; }
 .jb th:last-child, .jb td:last-child { padding-right: 0; }
+.jb td:first-child { min-width: 7rem; }
 .jb th { color: var(--jb-soft); font-weight: 500; font-size: 0.825rem; vertical-align: bottom; }
 .jb thead tr { border-bottom: 1px solid var(--jb-soft); }
 .jb tbody tr { border-bottom: 1px solid var(--jb-line); }
@@ -146,8 +149,13 @@ def literal(text: str) -> str:
 
 
 def alerts(view: View) -> str:
-    """What is wrong with the numbers of a View."""
-    return "".join(f'<p class="jb-alert" role="alert">{literal(alert)}</p>' for alert in view.alerts)
+    """What is wrong with the numbers of a View; of many, the first are open and the others folded."""
+    told = [f'<p class="jb-alert" role="alert">{literal(alert)}</p>' for alert in view.alerts]
+    if len(told) <= MOST_ALERTS:
+        return "".join(told)
+    rest = told[MOST_ALERTS - 1 :]
+    folded = f'<details class="jb-more"><summary>{len(rest)} more</summary>{"".join(rest)}</details>'
+    return "".join(told[: MOST_ALERTS - 1]) + folded
 
 
 def head(view: View, tag: str) -> str:

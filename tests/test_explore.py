@@ -13,8 +13,10 @@ from test_views import DAY, FIRST, HOUR, WH_CPU_S, about, ends, from_to, job, pa
 
 from joulebook.accounting.errors import InputError, NotFound
 from joulebook.accounting.estimates import Estimate, exactly, unknown
+from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.records import uuid7
 from joulebook.reports import views
+from joulebook.reports.views import period_of
 from joulebook.reports.views.compare import mean_of
 from joulebook.reports.views.difference import difference, likely, ratio, verdict
 from joulebook.reports.views.explore_cut import step_after, step_of, steps_of
@@ -28,6 +30,14 @@ def three_jobs(home: Path) -> None:
     job(home, HOUR, WH_CPU_S, "train", project="search")
     job(home, 2 * HOUR, 3 * WH_CPU_S, "train", project="forecast")
     job(home, DAY + HOUR, 2 * WH_CPU_S, "check", host="other", project="search")
+
+
+@pytest.fixture(scope="module")
+def january(tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    """The ledger of the three jobs, only read."""
+    home = tmp_path_factory.mktemp("january")
+    three_jobs(home)
+    return told(home)
 
 
 def calls(home: Path, *told_of: tuple[float, str, int, float]) -> None:
@@ -45,9 +55,8 @@ def calls(home: Path, *told_of: tuple[float, str, int, float]) -> None:
 # Explore.
 
 
-def test_a_measure_is_cut_by_part_and_step(home):
-    three_jobs(home)
-    view = views.explore(told(home), JANUARY)
+def test_a_measure_is_cut_by_part_and_step(january):
+    view = views.explore(january, JANUARY)
     rows = [(row["at"], row["part"], row["amount"].mid, row["count"]) for row in view.rows]
     assert rows == [
         (FIRST, "forecast", pytest.approx(0.9), 1),
@@ -67,18 +76,16 @@ def test_a_measure_is_cut_by_part_and_step(home):
     assert view.factors
 
 
-def test_the_parts_have_their_range_and_their_share(home):
-    three_jobs(home)
-    rows = part(views.explore(told(home), JANUARY, None, views.Cut("energy")), "explore_parts").rows
+def test_the_parts_have_their_range_and_their_share(january):
+    rows = part(views.explore(january, JANUARY, None, views.Cut("energy")), "explore_parts").rows
     assert [(row["part"], ends(row["amount"]), row["share"]) for row in rows] == [
         ("forecast", about(5400, 10800, 21600), 0.5),
         ("search", about(5400, 10800, 21600), 0.5),
     ]
 
 
-def test_behind_a_bar_are_its_runs_the_largest_first(home):
-    three_jobs(home)
-    ledger = told(home)
+def test_behind_a_bar_are_its_runs_the_largest_first(january):
+    ledger = january
     behind = part(views.explore(ledger, JANUARY), "behind")
     assert [row["amount"].mid for row in behind.rows] == about(0.9, 0.6, 0.3)
     assert [row["share"] for row in behind.rows] == about(1 / 2, 1 / 3, 1 / 6)
@@ -98,21 +105,16 @@ def test_a_part_that_is_small_is_among_the_others_and_can_be_chosen_with_them(ho
     assert [row["name"] for row in part(view, "behind").rows] == ["job-5", "job-6", "job-7"]
 
 
-@pytest.mark.parametrize(
-    ("split", "parts"),
-    [
-        ("host", {"testhost": 4, "other": 2}),
-        ("evidence", {"modelled": 6}),
-        ("sensor", {"cpu-time": 6}),
-        ("name", {"train": 4, "check": 2}),
-        ("none", {"all": 6}),
-    ],
-)
-def test_energy_is_split_by_what_caused_it(home, split, parts):
-    three_jobs(home)
-    view = views.explore(told(home), JANUARY, None, views.Cut("energy", split, "month"))
-    found = {row["part"]: row["amount"].mid / 3600 for row in view.rows}
-    assert found == pytest.approx(parts)
+def test_energy_is_split_by_what_caused_it(january):
+    for split, parts in {
+        "host": {"testhost": 4, "other": 2},
+        "evidence": {"modelled": 6},
+        "sensor": {"cpu-time": 6},
+        "name": {"train": 4, "check": 2},
+        "none": {"all": 6},
+    }.items():
+        view = views.explore(january, JANUARY, None, views.Cut("energy", split, "month"))
+        assert {row["part"]: row["amount"].mid / 3600 for row in view.rows} == pytest.approx(parts), split
 
 
 @given(st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1)))  # noqa: DTZ001 - made aware below
@@ -211,10 +213,9 @@ def compared(view, quantity: str) -> dict:
     return row
 
 
-def test_two_periods_stand_beside_each_other(home):
-    three_jobs(home)
+def test_two_periods_stand_beside_each_other(january):
     second = from_to(DAY, 2 * DAY)
-    view = views.compare_periods(told(home), second, views.before(second))
+    view = views.compare_periods(january, second, views.before(second))
     carbon = compared(view, "carbon_g")
     # 0.3 + 0.9 = 1.2 g against 0.6 g: half of it at each end, but from 0.2 to 6.4 and from 0.1 to 3.2 g they meet
     assert (carbon["before"].mid, carbon["after"].mid) == about(1.2, 0.6)
@@ -227,14 +228,14 @@ def test_two_periods_stand_beside_each_other(home):
     assert compared(view, "runs")["verdict"] == "less"  # two runs and one
 
 
-def test_a_period_against_nothing_says_what_is_not_known(home):
-    three_jobs(home)
+def test_a_period_against_nothing_says_what_is_not_known(january):
     first = from_to(0, DAY)
-    view = views.compare_periods(told(home), first, views.before(first))
+    view = views.compare_periods(january, first, views.before(first))
     assert compared(view, "carbon_g")["difference"].reason == "nothing is on record"
     assert compared(view, "carbon_g")["verdict"] == "not known"
+    assert views.compare_periods(january, period_of(), first).empty.startswith("All time has no time before it")
     nothing = from_to(-9 * DAY, -8 * DAY)
-    assert views.compare_periods(told(home), nothing, views.before(nothing)).empty.startswith("Neither time has")
+    assert views.compare_periods(january, nothing, views.before(nothing)).empty.startswith("Neither time has")
 
 
 def test_the_same_weekdays_are_a_year_apart():
@@ -280,6 +281,5 @@ def test_two_models_are_compared_by_the_call(home):
     assert views.compare_models(ledger, JANUARY, ("a", "b")).empty.startswith("Neither a nor b was called")
 
 
-def test_the_runs_that_can_be_compared_are_the_newest(home):
-    three_jobs(home)
-    assert [run["name"] for run in views.newest_runs(told(home), JANUARY, "search", 1)] == ["check"]
+def test_the_runs_that_can_be_compared_are_the_newest(january):
+    assert [run["name"] for run in views.newest_runs(january, JANUARY, "search", 1)] == ["check"]

@@ -20,6 +20,7 @@ from joulebook.reports.format import mid_of, number, span_of
 from joulebook.reports.view import Column, FactorUse, Figure, Series, View
 from joulebook.reports.views.api_sums import Asked, cost_of, in_period, in_run, sums, used
 from joulebook.reports.views.common import (
+    ALL_TIME,
     Period,
     assess_period,
     aware,
@@ -50,13 +51,13 @@ QUANTITIES = {
     "api_cost_usd": "API cost",
     "energy_j_per_token": "IT energy per token",
     "energy_j_per_step": "IT energy per step",
-    "cost_per_call_usd": "API cost per call",
+    "cost_usd_per_1000_calls": "API cost per 1,000 calls",
     "input_tokens_per_call": "Input tokens per call",
     "output_tokens_per_call": "Output tokens per call",
     "duration_s_per_call": "Duration per call",
     "first_token_s_per_call": "Time to first token",
 }
-HEADLINES = ("carbon_g", "it_energy_j", "cost_per_call_usd", "duration_s_per_call", "api_cost_usd")
+HEADLINES = ("carbon_g", "it_energy_j", "cost_usd_per_1000_calls", "duration_s_per_call", "api_cost_usd")
 Z_95 = 1.959964  # 95 % of a normal distribution lie within so many standard errors
 STANDING = (
     "The range of a difference goes from the least to the most that both ranges allow. Where they meet, the two are "
@@ -91,7 +92,9 @@ def a_year_before(period: Period) -> Period:
 
 
 def compare_periods(ledger: Ledger, period: Period, other: Period, project: str | None = None) -> View:
-    """A period against another one."""
+    """A period against another one. All time has none before it, and says so."""
+    if period.start == ALL_TIME:
+        return View("compare", "Compare", empty="All time has no time before it: choose a shorter period.")
     sides = (_of_period(ledger, other, project), _of_period(ledger, period, project))
     title = f"{capital(period.label)} against {other.label}"
     empty = f"Neither time has a run or a call{of_project(project)} on record."
@@ -188,14 +191,14 @@ def _called(ledger: Ledger, asked: Asked) -> dict[str, Estimate]:
 
 
 _MEANS = {
-    "cost_per_call_usd": ("cost_usd", "USD", "declared"),
+    "cost_usd_per_1000_calls": ("cost_usd * 1000", "USD", "declared"),
     "input_tokens_per_call": ("input_tokens", "token", "measured"),
     "output_tokens_per_call": ("output_tokens", "token", "measured"),
     "duration_s_per_call": ("duration_s", "s", "measured"),
     "first_token_s_per_call": ("first_token_s", "s", "measured"),
 }
 _MEANS_SQL = ", ".join(
-    f"count({column}) as {name}_n, avg({column}::double) as {name}, stddev_samp({column}::double) as {name}_sd"
+    f"count({column}) as {name}_n, avg(({column})::double) as {name}, stddev_samp(({column})::double) as {name}_sd"
     for name, (column, _, _) in _MEANS.items()
 )
 

@@ -17,7 +17,7 @@ from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.scopes import inventory
 from joulebook.reports.format import amount, mid_of
 from joulebook.reports.view import Column, Figure, Series, View
-from joulebook.reports.views.common import Period, of_project
+from joulebook.reports.views.common import Period, capital, of_project
 from joulebook.reports.views.impact import Subject, of_period
 
 AMOUNTS = (
@@ -51,9 +51,9 @@ def embodied(ledger: Ledger, period: Period, project: str | None = None) -> View
     ]
     parts = (_bought(assets), *(_published(name) for name in dict.fromkeys(names)))
     return View(
-        "embodied", "Making the hardware", _sentence(whole), f"{subject.title}{of_project(project)}",
+        "embodied", "Making the hardware", _sentence(whole) if rows else "", f"{subject.title}{of_project(project)}",
         columns=HELD, rows=rows, parts=tuple(part for part in parts if part.rows), notes=_notes(subject),
-        empty=f"{NOTHING_NAMED}." if not subject.held else "",
+        empty=f"{capital(NOTHING_NAMED)}." if not subject.held else "",
     )  # fmt: skip
 
 

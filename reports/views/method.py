@@ -55,10 +55,18 @@ def method(ledger: Ledger, period: Period, project: str | None = None) -> View:
 def _in_force(site: Site) -> View:
     """The factors of the site today, with their kinds in words."""
     view = factors(site)
-    rows = tuple(row | {"kind": capital(row["kind"].replace("_", " "))} for row in view.rows)
+    rows = tuple(row | {"kind": _in_words(row["kind"])} for row in view.rows)
     columns = tuple(column for column in view.columns if column.key not in ("unit", "factor_id"))
     place = site.region + (f", {site.provider}" if site.provider else "")
     return replace(view, key="in_force", sentence=f"The site is {place}.", rows=rows, columns=columns)
+
+
+def _in_words(kind: str) -> str:
+    """`cpu_power` as `CPU power`."""
+    return capital(" ".join(word.upper() if word in _SHORT else word for word in kind.split("_")))
+
+
+_SHORT = ("adpe", "cpu", "dram", "it", "pue", "wue")
 
 
 def _formulas() -> tuple[View, ...]:
