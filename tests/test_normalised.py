@@ -121,7 +121,7 @@ def test_what_nobody_knows_is_told(home):
     view = views.normalised(calls.told(), ALL)
     row = next(row for row in view.rows if row["model"].endswith("gpt-99"))
     assert row["idealized_s"] is None
-    assert "no profile of the model" in row["why"]["idealized_s"]
+    assert "nobody profiled it" in row["why"]["idealized_s"]
     assert "10 requests or more are needed, and there are 1" in row["why"]["denoised_s"]
     assert not row["text_runtime_s"].known
     assert any("gpt-99 has no idealized value" in note for note in view.notes)

@@ -55,6 +55,7 @@ def _idealized_json(told: Idealized) -> dict[str, Any]:
         "mode": told.mode,
         "profile": told.profile,
         "hardware": told.hardware or None,
+        "gpus": told.gpus,
         "software": told.software or None,
         **{name: getattr(told, name) for name in OUTCOMES},
         "extrapolated": bool(told.extrapolated),

@@ -61,7 +61,8 @@ class Idealized:
     request: Request
     mode: str
     profile: str | None  # the id of the profile
-    hardware: str
+    hardware: str  # the device
+    gpus: int | None
     software: str
     runtime_s: Estimate
     prompt_s: Estimate  # to the first output token
@@ -200,17 +201,12 @@ def of_profile(request: Request, profile: Profile, mode: str, denoised_s: Estima
     busy = gpu_seconds_of(profile, runtime)
     outside = extrapolated(profile, prompt, output)
     return Idealized(
-        request, mode, profile.profile_id, machine_of(profile), profile.software.stack, runtime, prompt_s,
+        request, mode, profile.profile_id, profile.hardware.device, profile.hardware.gpus,
+        profile.software.stack, runtime, prompt_s,
         _around(each_s, profile.coefficients.per_output_token_s, mode), busy, energy_of(profile, request, busy),
         cost_of(profile, busy), denoised_s, outside, tuple(_notes(profile, outside, mode)),
         tuple(filter(None, (profile.origin.source, profile.origin.url))),
     )  # fmt: skip
-
-
-def machine_of(profile: Profile) -> str:
-    """`8 × A100 SXM4 80GB`, as far as it is known."""
-    device, gpus = profile.hardware.device, profile.hardware.gpus
-    return f"{gpus} × {device}" if device and gpus else device
 
 
 def _around(mid: float, ends: Ends, mode: str) -> Estimate:
@@ -266,7 +262,7 @@ def _closed(request: Request, mode: str, denoised_s: Estimate) -> Idealized:
     """A model that only its provider can run: its API without contention, and no idealized value."""
     no_s, no_wh, no_usd = (unknown(unit, CLOSED) for unit in ("s", "Wh", "USD"))
     notes = (f"No idealized value: {CLOSED}.",)
-    return Idealized(request, mode, None, "", "", no_s, no_s, no_s, no_s, no_wh, no_usd, denoised_s, notes=notes)
+    return Idealized(request, mode, None, "", None, "", no_s, no_s, no_s, no_s, no_wh, no_usd, denoised_s, notes=notes)
 
 
 def _notes(profile: Profile, outside: Sequence[str], mode: str) -> list[str]:

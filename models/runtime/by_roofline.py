@@ -19,9 +19,9 @@ def by_roofline(request: Request, card: ModelCard, denoised_s: Estimate = NOT_DE
     setup = setup_of(card, request.hardware or USUAL_HARDWARE)
     told = estimate(setup, Load(float(request.prompt_tokens), float(request.output_tokens), float(request.batch)))
     machine, fitted = told.machine, told.fitted
-    gpus = f"{machine.gpus} × {machine.hardware.name}"
     return Idealized(
-        request, "roofline", f"roofline/{card.name}/{machine.hardware.name}/{fitted.stack}", gpus, fitted.stack,
+        request, "roofline", f"roofline/{card.name}/{machine.hardware.name}/{fitted.stack}", machine.hardware.name,
+        machine.gpus, fitted.stack,
         _seconds(told.runtime_s), _seconds(told.time_to_first_token_s), _seconds(told.per_output_token_s),
         _seconds(told.gpu_seconds), _or_unknown(told.energy_j, "Wh", WH_PER_J, "the power of this hardware"),
         _or_unknown(told.cost_usd, "USD", 1.0, "the price of this hardware"), denoised_s,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from joulebook.accounting.errors import JoulebookError
+from joulebook.accounting.errors import JoulebookError, NotFound
 from joulebook.models.runtime import store
 from joulebook.models.runtime.answer import CLOSED, Idealized, Request, idealized, times_s
 from joulebook.models.runtime.closed_form import Floats
@@ -125,6 +125,8 @@ def _profiled(model: str, basis: Basis) -> Yardstick:
     def answer(prompt_tokens: int, output_tokens: int) -> Idealized:
         return idealized(Request(model, prompt_tokens, output_tokens, 1, basis.hardware), basis.profiles, basis.mode)
 
+    if not store.of_model(basis.profiles, model):
+        raise NotFound("nobody profiled it: its architecture is closed, or nobody has measured it yet")
     told = answer(basis.mix.prompt_tokens, basis.mix.output_tokens)
     profile = next((each for each in basis.profiles if each.profile_id == told.profile), None)
     if profile is None:

@@ -141,7 +141,7 @@ def _profile(samples: Samples, model: str, envelope: Envelope, random: np.random
     cell, knots = cells(samples), design.spread_out(samples.prompt_tokens, MOST_KNOTS)
     parts = envelope(samples, knots)
     draws = np.array([envelope(one, knots) for one in _cells_drawn(samples, cell, random)])
-    above = distance_of_least(samples) if envelope is least_of_cells else 0.0
+    above = distance_of_least(samples) if envelope is least_of_cells else distance_of_edge(samples, parts, knots)
     return Profile(
         model, "denoised", _coefficients(parts, draws, knots),
         Measured(len(cell.trials), len(samples), int(samples.output_tokens.max())),
@@ -168,6 +168,17 @@ def distance_of_least(samples: Samples) -> float:
     ordered = samples.runtime_s[np.lexsort((samples.runtime_s, cell.place))]
     starts = np.concatenate([[0], np.cumsum(cell.trials)[:-1]])[cell.trials > 1]
     return float(np.mean(ordered[starts + 1] / ordered[starts] - 1))
+
+
+def distance_of_edge(samples: Samples, parts: Floats, knots: Floats) -> float:
+    """How far the edge is above what it stands for: about as far as as many requests again are above it.
+
+    As many requests lie on the edge as it has parts, or below it.
+    """
+    matrix = design.columns(samples.prompt_tokens, samples.output_tokens, knots)
+    share = max(edge(len(samples)), len(parts) / len(samples))
+    near, far = np.quantile(samples.runtime_s / (matrix @ parts), [min(share, 0.5), min(2 * share, 1.0)])
+    return float(far - near)
 
 
 def edge(requests: int) -> float:

@@ -2,8 +2,8 @@
 
     <home>/profiles/<hash of its content>.json     one a file, never edited; the newest of a model counts
 
-A name is looked for as it stands, in any case, and without its maker (`davinci` for `openai/davinci`, where only one
-machine's profile has that name). One's own profile stands before a published one.
+A name is looked for as it stands, in any case, else without its maker or its host (`davinci` for `openai/davinci`, and
+`my-host/davinci`, too: it is the same model). One's own profile stands before a published one.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def of_model(profiles: Iterable[Profile], model: str) -> tuple[Profile, ...]:
     """The profiles of a model by its name; none where nobody has one."""
     wanted, some = model.strip().casefold(), tuple(profiles)
     whole = tuple(each for each in some if each.model.casefold() == wanted)
-    return whole or tuple(each for each in some if each.model.casefold().rpartition("/")[2] == wanted)
+    bare = wanted.rpartition("/")[2]
+    return whole or tuple(each for each in some if each.model.casefold().rpartition("/")[2] == bare)
 
 
 def on_hardware(profiles: Iterable[Profile], hardware: str) -> tuple[Profile, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from joulebook.accounting.ledger import Ledger
 from joulebook.reports.view import Column, Figure, Series, View
 from joulebook.reports.views.common import Period, listed, naive
-from joulebook.reports.views.normalised import row_of, usual_basis
+from joulebook.reports.views.normalised import row_of, unequal, usual_basis
 
 if TYPE_CHECKING:
     from joulebook.models.runtime.compare import Basis, Compared
@@ -19,7 +19,7 @@ EMPTY = (
 )
 Quality = tuple[str, str, float]  # model, metric, value
 # what it takes -> (its name, unit)
-TAKES = {"runtime_s": ("Idealized runtime", "s"), "energy_j": ("Energy of the GPUs", "J"), "cost_usd": ("Cost", "USD")}
+TAKES = {"runtime_s": ("Idealized runtime", "s"), "energy_j": ("Energy", "J"), "cost_usd": ("Cost", "USD")}
 
 
 def frontier(
@@ -128,8 +128,7 @@ def _notes(found: Sequence[Compared], metrics: Sequence[str], chosen: str, is_by
             "coarser tokens look slower than they are."
         )
     notes += [f"{each.model} is left out: {each.why_no_idealized}." for each in found if each.why_no_idealized]
-    there = sorted({f"{each.of_mix.hardware} with {each.of_mix.software}" for each in found if each.of_mix})
-    return [*notes, f"Not equal hardware and software: {listed(there)}."] if len(there) > 1 else notes
+    return [*notes, *unequal(each.of_mix for each in found)]
 
 
 _SQL = """

@@ -44,7 +44,7 @@ def idealized(answer: Idealized) -> View:
     request = answer.request
     sizes = f"{request.prompt_tokens:,} tokens in, {request.output_tokens:,} out"
     tiles = (
-        Tile("Idealized runtime", answer.runtime_s, answer.hardware),
+        Tile("Idealized runtime", answer.runtime_s, machine_of(answer)),
         Tile("Prompt and first token", answer.prompt_s),
         Tile("Each further token", answer.per_output_token_s),
         Tile("Energy", energy_of(answer)),
@@ -57,6 +57,11 @@ def idealized(answer: Idealized) -> View:
         alerts=tuple(f"Outside of what was measured: {name.replace('_', ' ')}." for name in answer.extrapolated),
         notes=(*answer.notes, *_said_by(answer)),
     )  # fmt: skip
+
+
+def machine_of(answer: Idealized) -> str:
+    """`8 × A100 SXM4 80GB`, as far as it is known."""
+    return f"{answer.gpus} × {answer.hardware}" if answer.gpus and answer.hardware else answer.hardware
 
 
 def energy_of(answer: Idealized) -> Estimate:
@@ -73,7 +78,7 @@ def _sentence(answer: Idealized) -> str:
     if not answer.runtime_s.known:
         told = answer.denoised_runtime_s
         return f"No idealized runtime is known. Its API without contention: {mid_of(told)}." if told.known else ""
-    where = f" on {answer.hardware}" if answer.hardware else ""
+    where = f" on {machine_of(answer)}" if answer.hardware else ""
     software = f" with {answer.software}" if answer.software else ""
     return f"{mid_of(answer.runtime_s)}{where}{software}, nobody else using it."
 
@@ -181,7 +186,8 @@ def denoised(found: Sequence[Denoised]) -> View:
     rows = tuple(denoised_row(each) for each in found)
     told = [each for each in found if each.per_output_token_s.known]
     best = min(told, key=lambda each: each.per_output_token_s.mid or 0.0, default=None)
-    sentence = f"{best.model}: {mid_of(best.per_output_token_s)} per output token without contention." if best else ""
+    which = f"{'The fastest is ' if len(told) > 1 else ''}{best.model}" if best else ""
+    sentence = f"{which}: {mid_of(best.per_output_token_s)} per output token without contention." if best else ""
     return View(
         "denoised", "APIs without their contention", sentence, columns=DENOISED, rows=rows,
         notes=tuple(note for each in found for note in _denoised_notes(each)),

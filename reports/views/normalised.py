@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from joulebook.accounting.estimates import Estimate, unknown
 from joulebook.accounting.ledger import Ledger
 from joulebook.reports.format import number
 from joulebook.reports.view import Column, Figure, Series, View
-from joulebook.reports.views.common import Period, capital, listed, of_project, plural
-from joulebook.reports.views.idealized import energy_of
+from joulebook.reports.views.common import Period, capital, of_project, plural
+from joulebook.reports.views.idealized import energy_of, machine_of
 
 if TYPE_CHECKING:
     from joulebook.models.runtime.answer import Idealized
@@ -76,7 +76,7 @@ def row_of(one: Compared) -> dict[str, Any]:
         "model": one.model,
         **{name: getattr(took, name) if took else None for name in names},
         "denoised_per_output_token_s": took.denoised.per_output_token_s if took else None,
-        "hardware": one.of_mix.hardware if one.of_mix else "",
+        "hardware": machine_of(one.of_mix) if one.of_mix else "",
         "chars_per_prompt_token": one.text.chars_per_prompt_token if one.text else None,
         "chars_per_output_token": one.text.chars_per_output_token if one.text else None,
         **_answer_row("mix", one.of_mix, one.why_no_idealized),
@@ -107,7 +107,7 @@ def _parts(found: Sequence[Compared], rows: Sequence[Mapping[str, Any]], basis: 
         View("mix", "The same number of tokens, alone on the hardware",
              f"{in_tokens}: tells how fast a model is, not which of two is faster.", columns=MIX, rows=mixed),
         View("text", "The same text to every model", f"{in_text}: here models can be compared.",
-             columns=TEXT, rows=texts, notes=_equal_hardware(found)),
+             columns=TEXT, rows=texts, notes=unequal(each.of_text for each in found)),
     )  # fmt: skip
     return tuple(part for part in parts if part.rows)
 
@@ -117,10 +117,10 @@ def per_s(runtime_s: Estimate, amount: float) -> float | None:
     return amount / runtime_s.mid if runtime_s.mid else None
 
 
-def _equal_hardware(found: Sequence[Compared]) -> tuple[str, ...]:
-    """Whether the yardstick is the same for all."""
-    there = sorted({f"{each.of_text.hardware} with {each.of_text.software}" for each in found if each.of_text})
-    return (f"Not equal hardware and software: {listed(there)}.",) if len(there) > 1 else ()
+def unequal(answers: Iterable[Idealized | None]) -> tuple[str, ...]:
+    """What to say where the yardstick is not the same: devices and software, not how many GPUs a model needs."""
+    there = sorted({f"{each.hardware} with {each.software}" for each in answers if each})
+    return (f"Not equal hardware and software: {'; '.join(there)}.",) if len(there) > 1 else ()
 
 
 def _sentence(found: Sequence[Compared]) -> str:
@@ -129,7 +129,7 @@ def _sentence(found: Sequence[Compared]) -> str:
         return "No model here has an idealized runtime." if found else ""
     most = told[0]
     ratio = number(most.took.raw_over_idealized if most.took else None)
-    return f"Calls to {most.model} took {ratio} times what the model alone would: queue, hardware and tricks of its API."
+    return f"Calls to {most.model} took {ratio} times what the model alone would: its API's queue, hardware and tricks."
 
 
 def _figure(found: Sequence[Compared]) -> Figure | None:
