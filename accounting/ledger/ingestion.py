@@ -15,7 +15,7 @@ import os
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -114,19 +114,13 @@ def _remove(path: Path) -> None:
 def _ingest(ledger: Ledger, progress: Progress, *, seal_all: bool) -> Ingested:
     before = _visit(ledger.home)  # what comes after this is new to the next ingest
     sealed_today = _note(ledger.home).get("sealed_on") == _today()
-    done = _fold_all(ledger, progress)
-    if seal_all or not sealed_today:
-        with ledger.writing() as con:
-            segments.seal(ledger.home, con, force=seal_all)
-    left = {path.name for path in journal_paths(ledger.home)}
-    _write_note(ledger, {name: state for name, state in before.items() if name in left})
-    return done
-
-
-def _fold_all(ledger: Ledger, progress: Progress) -> Ingested:
     with ledger.writing() as con:
         done = _fold_new(con, ledger.home, progress)
         costs.adopt(con, ledger.home)
+        if seal_all or not sealed_today:
+            segments.seal(ledger.home, con, force=seal_all)
+    left = {path.name for path in journal_paths(ledger.home)}
+    _write_note(ledger, {name: state for name, state in before.items() if name in left})
     return done
 
 
@@ -301,8 +295,9 @@ def _fold(con: duckdb.DuckDBPyConnection, home: Path, moved: list[Move], bad: li
     """One transaction: what stands in `event`, what was refused, and how far that brings each journal."""
     con.execute("begin")
     try:
+        counts = dict(con.execute("select event, count(*) from event group by event").fetchall())
         _name_processes(con, moved)
-        _insert_facts(con)
+        _insert_facts(con, counts)
         _insert_quarantine(con, bad)
         _move_watermarks(con, moved, bad)
         rollup.refresh(con)
@@ -312,8 +307,7 @@ def _fold(con: duckdb.DuckDBPyConnection, home: Path, moved: list[Move], bad: li
     except BaseException:
         con.execute("rollback")
         raise
-    row = con.execute("select count(*) from event").fetchone()
-    return int(row[0]) if row else 0
+    return sum(counts.values())
 
 
 def _name_processes(con: duckdb.DuckDBPyConnection, moved: list[Move]) -> None:
@@ -341,20 +335,17 @@ def _unfinished(part: Part) -> BadLine | None:
 _AS_OBJECT = """case when len(tags) > 0
              then to_json(map_from_entries(list_transform(tags, lambda t: struct_pack(k := t[1], v := t[2]))))
              else '{}' end"""
+# Kind of event -> what goes into its table.
 _FACTS = {
     "sensor": """select owner::uuid, seq, process_id, sensor, coalesce(device, 'cpu'), unit, method, boundary,
         scope, source, model, wraps_at, update_s, window_s, accuracy, max_w, share_by, reserved,
         reserved_as, counted
         from event join process_of on journal = owner where event = 'sensor'""",
-    "span": f"""select owner::uuid, seq, process_id, span_id::uuid, run_id::uuid, parent_id::uuid, name, project,
+    "span_start": f"""select owner::uuid, seq, process_id, span_id::uuid, run_id::uuid, parent_id::uuid, name, project,
         {_AS_OBJECT}, command, make_timestamp(at_ns // 1000), mono_ns
         from event join process_of on journal = owner where event = 'span_start'""",
     "span_end": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), mono_ns,
         ok, error, exit_code, lost_events from event where event = 'span_end'""",
-    "reading": """select owner::uuid, seq, process_id, span_id::uuid, c.sensor, make_timestamp(at_ns // 1000), mono_ns,
-        c.value, c.shared from counter join process_of on journal = owner where c.shared is not null""",
-    "node_reading": """select owner::uuid, seq, process_id, span_id::uuid, c.sensor, make_timestamp(at_ns // 1000),
-        mono_ns, c.value, c.status from counter join process_of on journal = owner where c.shared is null""",
     "usage": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), kind, amount, unit,
         method, coverage, source from event where event = 'usage'""",
     "quality": """select owner::uuid, seq, span_id::uuid, run_id::uuid, make_timestamp(at_ns // 1000), kind, amount
@@ -379,11 +370,23 @@ _FACTS = {
 }
 
 
-def _insert_facts(con: duckdb.DuckDBPyConnection) -> None:
+_COUNTED = {
+    "reading": """select owner::uuid, seq, process_id, span_id::uuid, c.sensor, make_timestamp(at_ns // 1000), mono_ns,
+        c.value, c.shared from counter join process_of on journal = owner where c.shared is not null""",
+    "node_reading": """select owner::uuid, seq, process_id, span_id::uuid, c.sensor, make_timestamp(at_ns // 1000),
+        mono_ns, c.value, c.status from counter join process_of on journal = owner where c.shared is null""",
+}
+_TABLE_OF = {"span_start": "span"}  # any other kind has a table of its own name
+
+
+def _insert_facts(con: duckdb.DuckDBPyConnection, kinds: Collection[str]) -> None:
+    """The facts of these kinds of events. DuckDB takes longer to plan a statement than to insert a few rows."""
     con.execute("""create or replace temp table counter as
         select owner, seq, span_id, at_ns, mono_ns, unnest(counters) as c from event where counters is not null""")
-    for fact, sql in _FACTS.items():
-        con.execute(f"insert into {fact} {sql}")
+    for table, sql in _COUNTED.items():
+        con.execute(f"insert into {table} {sql}")
+    for kind in (kind for kind in _FACTS if kind in kinds):
+        con.execute(f"insert into {_TABLE_OF.get(kind, kind)} {_FACTS[kind]}")
 
 
 def _insert_quarantine(con: duckdb.DuckDBPyConnection, bad: list[BadLine]) -> None:
