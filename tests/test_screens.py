@@ -16,13 +16,8 @@ from joulebook.accounting.records import uuid7
 from joulebook.reports.screens.menu import GROUPS
 
 SCREENS = {screen.path: screen for screens in GROUPS.values() for screen in screens}
-WITHOUT_LEDGER = ("scopes", "method", "sources", "portfolio", "projection")  # these show something all the same
-    "scopes",
-    "method",
-    "sources",
-    "portfolio",
-    "projection",
-)  # pages that have something to show all the same
+# These have something to show all the same.
+WITHOUT_LEDGER = {"scopes", "method", "sources", "portfolio", "projection"}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +75,7 @@ def chosen(at: AppTest) -> dict[str, str]:
 
 
 def test_every_page_opens_on_an_empty_ledger_and_says_what_to_do(home):
-    for path in SCREENS.keys() - set(WITHOUT_LEDGER):
+    for path in SCREENS.keys() - WITHOUT_LEDGER:
         page = html_of(opened(path))
         assert "<h1>" in page, path
         assert "jb-none" in page, path
