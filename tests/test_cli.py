@@ -303,7 +303,7 @@ def test_factors(typed: Typed) -> None:
 def test_verify(typed: Typed, home: Path) -> None:
     job(home)
     sound = typed("verify", "--json").json
-    assert (sound["ok"], len(sound["checks"])) == (True, 8)
+    assert (sound["ok"], len(sound["checks"])) == (True, 9)
     assert set(sound["checks"][0]) == {"name", "says", "examined", "violations", "ok"}
     with duckdb.connect(str(home / "ledger.duckdb")) as con:
         con.execute("delete from rollup_minute")

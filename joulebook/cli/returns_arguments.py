@@ -25,7 +25,7 @@ def claim(add: Add) -> None:
         "claim",
         "what a use of AI avoids elsewhere, with its evidence: template, add FILE, list, check [ID], show ID; check "
         "exits with 1 where a claim is not supported",
-        "joulebook claim template > claim.toml && joulebook claim add claim.toml",
+        "joulebook claim add claim.toml",
     )
     parser.add_argument("action", choices=ACTIONS, help="what to do")
     parser.add_argument("what", nargs="?", metavar="FILE|ID", help="the file to add, or the claim to check or show")
