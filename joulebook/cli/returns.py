@@ -91,12 +91,14 @@ def _check(args: argparse.Namespace) -> int:
     """One claim, or all of them."""
     from joulebook.accounting.returns.record import history, standing, versions
     from joulebook.reports import views
+    from joulebook.reports.views import period_of
+    from joulebook.reports.views.return_on_environment import weigh
 
     ledger = ledger_of(args)
     recorded = versions(ledger.home)
     chosen = history(recorded, args.what)[-1:] if args.what else standing(recorded)
-    shown = [views.claim(ledger, version.claim.id) for version in chosen]
-    rows = [_checked(view) for view in shown]
+    weighed = weigh(ledger, period_of()) if chosen else None
+    rows = [_checked(views.claim(ledger, version.claim.id, weighed)) for version in chosen]
     if args.json:
         print_json(rows)
     else:

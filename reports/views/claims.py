@@ -67,11 +67,11 @@ def _row(version: Version, judged: Judged | None) -> Mapping[str, Any]:
     }  # fmt: skip
 
 
-def claim(ledger: Ledger, claim_id: str) -> View:
-    """One claim. Raises NotFound when it is not on record."""
+def claim(ledger: Ledger, claim_id: str, weighed: Portfolio | None = None) -> View:
+    """One claim; `weighed`: all use cases of all time, if known already. Raises NotFound when it is not on record."""
     known = history(versions(ledger.home), claim_id)
     last = known[-1]
-    weighed = weigh(ledger, period_of())
+    weighed = weighed or weigh(ledger, period_of())
     judged = next((each for each in weighed.whole.claims if each.claim.id == claim_id), None)
     missing = tuple(missing_of(last, judged))
     row = {**_row(last, judged), "content_hash": last.claim.content_hash, "missing": missing,
