@@ -26,7 +26,7 @@ from joulebook.accounting.column import Column
 from joulebook.accounting.declared import Asset, Fuel
 from joulebook.accounting.embodied import total_embodied
 from joulebook.accounting.energy import Carrier, facility_energy_j
-from joulebook.accounting.estimates import Estimate, between, ends_of, unknown
+from joulebook.accounting.estimates import Estimate, between, unknown
 from joulebook.accounting.factors.contracts import Contract
 from joulebook.accounting.in_force import ENDS, KINDS, SCOPE_KINDS, InForce, in_force_table, midnight, timeline
 from joulebook.accounting.lines import Scope
@@ -34,19 +34,24 @@ from joulebook.accounting.records import METHODS, weakest
 from joulebook.accounting.units import J_PER_KWH, convert
 
 ALL_KINDS = KINDS | SCOPE_KINDS
-AMOUNTS = ("facility_j", "location_g", "residual_g", "life_cycle_g", "losses_g")
+AMOUNTS = ("facility_j", "location_g", "residual_g", "life_cycle_g", "upstream_g", "losses_g")
 
 # The formulas -----------------------------------------------------------------------------------------------------
 
 
-def scope2_g(facility_energy_j: Carrier, *, direct_g_per_kwh: Carrier) -> Carrier:
-    """Scope 2 of bought electricity. Unit: g = J ÷ 3.6e6 × g/kWh at the stack."""
-    return facility_energy_j / J_PER_KWH * direct_g_per_kwh
+def electricity_g(facility_energy_j: Carrier, *, intensity_g_per_kwh: Carrier) -> Carrier:
+    """Bought electricity, by one of its intensities. Unit: g = J ÷ 3.6e6 × g/kWh."""
+    return facility_energy_j / J_PER_KWH * intensity_g_per_kwh
 
 
 def direct_intensity_g_per_kwh(life_cycle_g_per_kwh: Carrier, *, upstream_share: Carrier) -> Carrier:
     """What of a life-cycle intensity is emitted at the stack. Unit: g/kWh = g/kWh × (1 − share)."""
     return life_cycle_g_per_kwh * (1 - upstream_share)
+
+
+def upstream_intensity_g_per_kwh(life_cycle_g_per_kwh: Carrier, *, upstream_share: Carrier) -> Carrier:
+    """What of a life-cycle intensity arises before the stack. Unit: g/kWh = g/kWh × share."""
+    return life_cycle_g_per_kwh * upstream_share
 
 
 def losses_g(facility_energy_j: Carrier, *, life_cycle_g_per_kwh: Carrier, loss_share: Carrier) -> Carrier:
@@ -127,20 +132,30 @@ def _stretch_sql(assess: Assessor, project: str | None) -> str:
 
 
 def _amounts(end: str) -> dict[str, Column]:
-    """Low goes with the greatest share upstream, high with the least: so the part at the stack is at its ends too."""
+    """The amounts at one end of the range; what is taken away stands at its other end there.
+
+    A series at the stack stands above the split of the life-cycle row by the country's mix.
+    """
     other = {"low": "high", "mid": "mid", "high": "low"}[end]
     facility = facility_energy_j(Column(f"it_{end}"), pue=Column(f"pue_{end}"))
-    life_cycle = Column(f"carbon_intensity_{end}")
-    at_stack = direct_intensity_g_per_kwh(life_cycle, upstream_share=Column(f"coalesce(upstream_share_{other}, 0)"))
-    direct = Column(f"coalesce(carbon_intensity_direct_{end}, {at_stack})")
-    residual = Column(f"coalesce(residual_mix_{end}, {direct})")
+    life_cycle, most = Column(f"carbon_intensity_{end}"), Column(f"coalesce(upstream_share_{other}, 0)")
+    direct = _first(f"carbon_intensity_direct_{end}", direct_intensity_g_per_kwh(life_cycle, upstream_share=most))
+    split = upstream_intensity_g_per_kwh(life_cycle, upstream_share=Column(f"upstream_share_{end}"))
+    rest = Column(f"greatest(0, {life_cycle} - carbon_intensity_direct_{other})")
+    before = Column(f"case when carbon_intensity_direct_mid is null then {split} else {rest} end")
+    residual = _first(f"residual_mix_{end}", direct)
     return {
         "facility_j": facility,
-        "location_g": scope2_g(facility, direct_g_per_kwh=direct),
-        "residual_g": scope2_g(facility, direct_g_per_kwh=residual),
-        "life_cycle_g": scope2_g(facility, direct_g_per_kwh=life_cycle),
+        "location_g": electricity_g(facility, intensity_g_per_kwh=direct),
+        "residual_g": electricity_g(facility, intensity_g_per_kwh=residual),
+        "life_cycle_g": electricity_g(facility, intensity_g_per_kwh=life_cycle),
+        "upstream_g": electricity_g(facility, intensity_g_per_kwh=before),
         "losses_g": losses_g(facility, life_cycle_g_per_kwh=life_cycle, loss_share=Column(f"grid_losses_{end}")),
     }
+
+
+def _first(name: str, otherwise: Column) -> Column:
+    return Column(f"coalesce({name}, {otherwise})")
 
 
 def total(stretches: Sequence[Stretch], name: str, unit: str = "g") -> Estimate:
@@ -155,14 +170,10 @@ def total(stretches: Sequence[Stretch], name: str, unit: str = "g") -> Estimate:
 
 
 def upstream(stretches: Sequence[Stretch]) -> Estimate:
-    """Category 3, before the stack: the life-cycle emissions less those at the stack, never below 0."""
+    """Category 3, before the stack; unknown where nobody splits the intensity of the place."""
     if not all(stretch.has_split for stretch in stretches):
         return unknown("g", "no source splits the intensity of this place: what arises before the stack is in scope 2")
-    whole, at_stack = total(stretches, "life_cycle_g"), total(stretches, "location_g")
-    if not (whole.known and at_stack.known):
-        return whole if not whole.known else at_stack
-    ends = [max(0.0, a - b) for a, b in zip(ends_of(whole), ends_of(at_stack), strict=True)]
-    return between(sorted(ends), "g", whole.method)
+    return total(stretches, "upstream_g")
 
 
 # Contracts --------------------------------------------------------------------------------------------------------
@@ -183,28 +194,32 @@ def market(stretches: Sequence[Stretch], contracts: Sequence[Contract], place: s
     Contracts are used up in their order; what none covers is by the residual mix, else by the grid.
     """
     reasons = {contract: contract.fails(place) for contract in contracts}
+    usable = [contract for contract in contracts if not reasons[contract]]
     used = dict.fromkeys(contracts, 0.0)
-    ends = [0.0, 0.0, 0.0]
     for stretch in stretches:
-        parts = _parts(stretch, [contract for contract in contracts if not reasons[contract]])
-        covered_j = sum(parts.values())
-        whole = stretch.amounts["facility_j"]
-        for end in range(3):
-            mean = sum(part * each.intensity_g_per_kwh[end] for each, part in parts.items()) / (covered_j or 1)
-            by_contract = scope2_g(whole[end], direct_g_per_kwh=mean)
-            residual = stretch.amounts["residual_g"][end]
-            ends[end] += market_based_g(by_contract, residual, covered_share=covered_j / whole[1] if whole[1] else 0.0)
-        for contract, part in parts.items():
-            used[contract] += part
-    told = [Covered(contract, energy, reasons[contract]) for contract, energy in used.items()]
+        for contract, part_j in _parts(stretch, stretch.amounts["facility_j"][1], usable).items():
+            used[contract] += part_j
+    told = [Covered(contract, energy_j, reasons[contract]) for contract, energy_j in used.items()]
     if not stretches:
         return unknown("g", "no energy was recorded"), told
+    ends = (sum(_market_g(stretch, end, usable) for stretch in stretches) for end in range(3))
     return between(ends, "g", weakest([stretch.method for stretch in stretches])), told
 
 
-def _parts(stretch: Stretch, contracts: Iterable[Contract]) -> dict[Contract, float]:
-    """What each contract covers of a stretch (J), in their order."""
-    left_j = stretch.amounts["facility_j"][1]
+def _market_g(stretch: Stretch, end: int, contracts: Sequence[Contract]) -> float:
+    """Scope 2 of a stretch after contracts, at one end of the range: who used more has more without a contract."""
+    whole_j, residual_g = stretch.amounts["facility_j"][end], stretch.amounts["residual_g"][end]
+    parts = _parts(stretch, whole_j, contracts)
+    covered_j = sum(parts.values())
+    if not covered_j:
+        return residual_g
+    mean = sum(part_j * contract.intensity_g_per_kwh[end] for contract, part_j in parts.items()) / covered_j
+    by_contract_g = electricity_g(whole_j, intensity_g_per_kwh=mean)
+    return market_based_g(by_contract_g, residual_g, covered_share=covered_j / whole_j)
+
+
+def _parts(stretch: Stretch, left_j: float, contracts: Iterable[Contract]) -> dict[Contract, float]:
+    """What each contract covers of the energy of a stretch (J), in their order."""
     parts: dict[Contract, float] = {}
     for contract in contracts:
         if midnight(contract.start) < stretch.end and stretch.start < midnight(contract.end) and left_j > 0:

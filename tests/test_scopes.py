@@ -15,13 +15,21 @@ from hypothesis import strategies as st
 
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.factors import Series, Spell, load
-from joulebook.accounting.factors.contracts import load_contracts
+from joulebook.accounting.factors.contracts import CRITERIA, Contract, load_contracts
 from joulebook.accounting.factors.series import store_series
 from joulebook.accounting.in_force import midnight
 from joulebook.accounting.ledger import ingest, open_ledger
 from joulebook.accounting.records import uuid7
 from joulebook.accounting.sci import sci_g
-from joulebook.accounting.scopes import Stretch, direct_intensity_g_per_kwh, market, market_based_g, scope2_g, upstream
+from joulebook.accounting.scopes import (
+    Stretch,
+    direct_intensity_g_per_kwh,
+    electricity_g,
+    market,
+    market_based_g,
+    upstream,
+    upstream_intensity_g_per_kwh,
+)
 from joulebook.accounting.site import Site
 from joulebook.accounting.when import parse_when
 from joulebook.cli import main
@@ -176,7 +184,8 @@ def test_a_contract_that_misses_a_quality_criterion_is_listed_and_not_used(
 
 def stretch(**changes: Any) -> Stretch:
     """10 kWh on a day: 400 g at the stack, 500 g by the residual mix, 600 g life-cycle."""
-    mids = {"facility_j": 10 * KWH, "location_g": 400.0, "residual_g": 500.0, "life_cycle_g": 600.0, "losses_g": 20.0}
+    mids = {"facility_j": 10 * KWH, "location_g": 400.0, "residual_g": 500.0, "life_cycle_g": 600.0,
+            "upstream_g": 200.0, "losses_g": 20.0}  # fmt: skip
     amounts = {name: (mid / 2, mid, mid * 2) for name, mid in mids.items()}
     whole = Stretch(midnight(date(2026, 1, 1)), midnight(date(2026, 1, 2)), amounts, "measured", True, True, (0,))
     return whole._replace(**changes)
@@ -207,10 +216,11 @@ def test_a_bad_contract_is_told(home: Path, changes: dict[str, str], says: str) 
 @given(positive, positive, st.floats(0, 1))
 @settings(deadline=None, max_examples=50)
 def test_scope_2_and_what_is_before_it_are_the_whole(energy: float, intensity: float, share: float) -> None:
-    whole = scope2_g(energy, direct_g_per_kwh=intensity)
-    at_stack = scope2_g(energy, direct_g_per_kwh=direct_intensity_g_per_kwh(intensity, upstream_share=share))
+    whole = electricity_g(energy, intensity_g_per_kwh=intensity)
+    at_stack = electricity_g(energy, intensity_g_per_kwh=direct_intensity_g_per_kwh(intensity, upstream_share=share))
     assert 0 <= at_stack <= whole * (1 + 1e-12)
-    assert at_stack + scope2_g(energy, direct_g_per_kwh=intensity * share) == pytest.approx(whole)
+    before = electricity_g(energy, intensity_g_per_kwh=upstream_intensity_g_per_kwh(intensity, upstream_share=share))
+    assert at_stack + before == pytest.approx(whole)
 
 
 @given(positive, positive, st.floats(0, 1))
@@ -221,12 +231,24 @@ def test_market_based_lies_between_its_two_and_is_linear(contract_g: float, resi
     assert market_based_g(contract_g * 2, residual_g * 2, covered_share=share) == pytest.approx(found * 2)
 
 
-def test_upstream_is_never_below_nothing() -> None:
-    """A series at the stack that says more than the life-cycle row: 400 g against 300."""
-    odd = stretch(amounts={**stretch().amounts, "life_cycle_g": (150.0, 300.0, 600.0)})
-    found = upstream([odd])
-    assert (found.low, found.mid, found.high) == (0, 0, 0)
+def test_what_is_before_the_stack_is_never_below_nothing(home: Path) -> None:
+    """A series at the stack that says more than the life-cycle row of France: nothing is left before it, not less."""
+    recorded(home)
+    store_series(home, hours("carbon_intensity_direct", 900))
+    rows = scopes(home)
+    assert rows["scope_3_3_upstream"]["amount_g"].mid == 0
+    assert rows["scope_2_location"]["amount_g"].mid == pytest.approx(10 * 900)
     assert not upstream([stretch(has_split=False)]).known
+
+
+def test_who_used_more_has_more_without_a_contract() -> None:
+    """5, 10 or 20 kWh, 10 of them under a contract at 0 g: at the high end half is by the residual mix, 1000 g."""
+    ten = Contract(
+        "wind", "ppa", "FR", date(2026, 1, 1), date(2026, 1, 2), 0.01, (0, 0, 0), "7", 2026, frozenset(CRITERIA)
+    )
+    found, (covered,) = market([stretch()], [ten], "FR")
+    assert (found.low, found.mid, found.high) == about(0, 0, 0.5 * 1000)
+    assert covered.energy_j == pytest.approx(10 * KWH)
 
 
 def test_a_split_of_the_time_adds_up(home: Path) -> None:
