@@ -48,8 +48,9 @@ UNKNOWN_LAYERS = ("hybrid_override_pattern", "layers_block_type", "linear_num_ke
                   "swa_num_key_value_heads", "attention_other_setting")  # fmt: skip
 # What a quantisation_config says of its kind; the first that fits.
 QUANTISED = {
-    "mxfp4": ("mxfp4",), "nvfp4": ("nvfp4",), "fp8": ("fp8", "float8"),
-    "int4": ("awq", "gptq", '"num_bits": 4', '"bits": 4', "int4"), "int8": ("int8", '"num_bits": 8'),
+    "mxfp4": ("mxfp4",), "nvfp4": ("nvfp4",), "fp8": ("fp8", "float8", "float-quantized"),
+    "int4": ("awq", "gptq", '"num_bits": 4', '"bits": 4', "int4", '"load_in_4bit": true'),
+    "int8": ("int8", '"num_bits": 8', '"load_in_8bit": true'),
 }  # fmt: skip
 FLOATS = {"bfloat16": "bf16", "float16": "fp16", "float32": "bf16"}  # full precision is served in half
 
@@ -64,8 +65,8 @@ def read_config(path: Path) -> ModelCard:
         raise InputError(f"{path} is not JSON: {error}") from error
     if not isinstance(config, dict):
         raise InputError(f"{path} is not the config.json of a model: it holds no object")
-    name = str(config.get("_name_or_path") or path.resolve().parent.name)
-    return card_of(cast("Config", config), name)
+    told = cast("Config", config)
+    return card_of(told, str(told.get("_name_or_path") or path.resolve().parent.name))
 
 
 def card_of(config: Config, name: str) -> ModelCard:
@@ -93,7 +94,7 @@ def _card(text: Config, name: str) -> ModelCard:
     experts = _experts(text, layers, name)
     ffn_width = _expert_width(text, name) if experts else _size(text, FFN, name, 4 * width)
     return ModelCard(
-        name, layers, width, heads, _kv_heads(text, heads), _first(text, ("head_dim", "kv_channels"), width // heads),
+        name, layers, width, heads, _kv_heads(text, heads), _size(text, ("head_dim", "kv_channels"), name, width // heads),
         ffn_width, _size(text, ("vocab_size",), name),
         ffn_matrices=_matrices(text),
         tied=bool(text.get("tie_word_embeddings", text.get("model_type") in ("bloom", "opt", "gpt2"))),
@@ -196,7 +197,7 @@ def _latent(text: Config) -> Latent | None:
 
 
 def _precision(text: Config, name: str) -> str:
-    quantised = text.get("quantization_config") or {}
+    quantised: object = text.get("quantization_config")
     if not quantised:
         return FLOATS.get(str(text.get("dtype") or text.get("torch_dtype") or "bfloat16"), "bf16")
     said = json.dumps(quantised).lower()

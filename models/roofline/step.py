@@ -11,7 +11,7 @@ between GPUs, and what the server does for each step and each sequence.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -191,7 +191,7 @@ def bound_s(work: Work, machine: Machine, constants: Constants) -> tuple[Amount,
     peak = hardware.peak(machine.precision.dtypes) * constants.compute_share
     bandwidth = hardware.bandwidth_bytes_per_s * constants.bandwidth_share
     compute_s: Amount = 0.0
-    bound: Amount = 0.0
+    longer_s: Amount = 0.0
     for flop, read_bytes, rate in (
         (work.weight_flop, work.weight_bytes, peak),
         (work.cache_flop, work.cache_bytes, half),
@@ -199,5 +199,5 @@ def bound_s(work: Work, machine: Machine, constants: Constants) -> tuple[Amount,
     ):
         computing, reading = flop / rate, read_bytes / bandwidth
         compute_s = compute_s + computing * (computing >= reading)
-        bound = bound + np.maximum(computing, reading)
-    return compute_s, np.maximum(bound - compute_s, 0.0)
+        longer_s = longer_s + cast("Amount", np.maximum(computing, reading))
+    return compute_s, np.maximum(longer_s - compute_s, 0.0)
