@@ -28,7 +28,7 @@ def climate_value_usd(
 
 
 def carbon_adjusted_roi(
-    *, value_usd: Carrier, cost_usd: Carrier, net_g: Carrier, carbon_price_usd_per_t: float
+    *, value_usd: Carrier, cost_usd: Carrier, net_g: Carrier, carbon_price_usd_per_t: Carrier
 ) -> Carrier:
     """Return on investment with carbon at a price: (V − K − p C + p A) ÷ K. Unit: 1.
 

@@ -114,7 +114,8 @@ def _slices(assess: Assessor, scope: Scope) -> dict[str, list[Slice]]:
     found: dict[str, list[Slice]] = {}
     for row in rows:
         if row["it_energy_j_mid"] is not None:
-            factors = factors_of(pieces[row["piece"]], _weighted(row) if pieces[row["piece"]].hours else {})
+            piece = pieces[int(row["piece"])]
+            factors = factors_of(piece, _weighted(row) if piece.hours else {})
             one = Slice(row["year"], factors, _ends(row, "it_energy_j"), METHODS[int(row["method_rank"])],
                         row["is_upfront"])  # fmt: skip
             found.setdefault(row["use_case"], []).append(one)

@@ -91,19 +91,19 @@ def _told(result: Result, key: str) -> float | None:
 NO_VALUE, NO_COST = (f"no claim tells [money] {key}" for key in ("value_usd", "cost_usd"))
 
 
-def _productivity(balance: Balance, value: float | None) -> Estimate:
+def _productivity(balance: Balance, value: Array | None) -> Estimate:
     if value is None:
         return unknown("USD/kg", NO_VALUE)
     return sampled(carbon_productivity_usd_per_kg(value, caused_g=balance.caused), "USD/kg")
 
 
-def _per_value(balance: Balance, value: float | None) -> Estimate:
+def _per_value(balance: Balance, value: Array | None) -> Estimate:
     if not value:
         return unknown("g/USD", NO_VALUE)
     return sampled(carbon_per_value_g_per_usd(balance.caused, value_usd=value), "g/USD")
 
 
-def _abatement_cost(balance: Balance, value: float | None, cost: float | None) -> Estimate:
+def _abatement_cost(balance: Balance, value: Array | None, cost: Array | None) -> Estimate:
     if value is None or cost is None:
         return unknown("USD/t", NO_VALUE if value is None else NO_COST)
     abates = balance.net > 0
@@ -113,11 +113,11 @@ def _abatement_cost(balance: Balance, value: float | None, cost: float | None) -
     return sampled(amount, "USD/t")
 
 
-def _roi(balance: Balance, value: float | None, cost: float | None, price: Price) -> Estimate:
+def _roi(balance: Balance, value: Array | None, cost: Array | None, price: Price) -> Estimate:
     """At the price of the last year."""
     if value is None or not cost:
         return unknown("1", NO_VALUE if value is None else NO_COST)
-    newest = price.usd_per_t[max(price.usd_per_t)]
+    newest: Array = price.usd_per_t[max(price.usd_per_t)]
     roi = carbon_adjusted_roi(value_usd=value, cost_usd=cost, net_g=balance.net, carbon_price_usd_per_t=newest)
     return sampled(roi, "1")
 
