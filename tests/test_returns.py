@@ -24,6 +24,7 @@ from joulebook.accounting.column import Column
 from joulebook.accounting.errors import InputError, LedgerError, NotFound
 from joulebook.accounting.factors import load
 from joulebook.accounting.ledger import ingest, open_ledger, rebuild
+from joulebook.accounting.lines import Scope as Window
 from joulebook.accounting.returns import claims, money, record
 from joulebook.accounting.returns.balance import Balance, verdict_over
 from joulebook.accounting.returns.benefit import attributed_benefit
@@ -41,6 +42,7 @@ from joulebook.accounting.site import Site, write_site
 from joulebook.accounting.uncertainty import quantiles
 from joulebook.accounting.verify import verify
 from joulebook.cli import main
+from joulebook.models.footprint.recorded import recorded as recorded_calls
 from joulebook.reports import views
 from joulebook.reports.views import period_of
 from joulebook.reports.views.common import assess_period, naive
@@ -50,6 +52,7 @@ HERE = Site(
     "FR", pue=(1.5,) * 3, wue_l_per_kwh=(0.5,) * 3, price_usd_per_kwh=(0.2,) * 3,
     carbon_intensity_g_per_kwh=(200.0,) * 3, cpu_power_w=(4.0,) * 3, it_overhead=(1.1,) * 3,
 )  # fmt: skip
+IMPORTED = Path(__file__).parent / "fixtures" / "imports" / "litellm.csv"
 FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 DAY_S = 86_400.0
 PART_G = 0.025  # what 75 CPU-seconds cause: 75 × 4 W × 1.5 ÷ 3.6e6 × 200 g
@@ -474,6 +477,17 @@ def test_calls_of_model_apis_are_caused_too(weighed):
     assert search.unknown["water_l"] == "calls to m: no engine knows m"
     assert p50(talk.balance("gwp_g").roe) == -1
     assert p50(talk.balance("gwp_g", WITH_PLAUSIBLE).roe) == pytest.approx(5)  # 24 parts over 4
+
+
+def test_recorded_calls_are_those_of_the_footprint(home, capsys):
+    """What the engines say of all calls of a project, as scope 3 has it; one that tells no tokens is counted apart."""
+    write_site(home, HERE)
+    assert typed(capsys, "import", "litellm", str(IMPORTED), "--project", "chat")[0] == 0
+    ledger = open_ledger(home)
+    whole = weigh(ledger, period_of(), None, Draw(64)).whole
+    said = [each.of("gwp_g") for each in recorded_calls(ledger, Window(), HERE) if each.untold < each.calls]
+    assert (whole.runs, whole.api_calls, whole.calls_without_tokens) == (0, len(said), 1)
+    assert p50(whole.caused["gwp_g"]) == pytest.approx(sum(each.mid for each in said), rel=0.05)
 
 
 def test_splitting_a_project_by_a_tag_changes_nothing(weighed):

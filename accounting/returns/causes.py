@@ -38,6 +38,7 @@ class Calls(NamedTuple):
     calls: int
     amounts: Mapping[str, Range]
     unknown: Mapping[str, str]  # why
+    untold: int = 0  # calls that tell no tokens, so that nothing of them is counted
     is_upfront: bool = False
 
 
@@ -56,6 +57,10 @@ class Cause:
     @property
     def calls(self) -> int:
         return sum(each.calls for each in self.elsewhere)
+
+    @property
+    def untold(self) -> int:
+        return sum(each.untold for each in self.elsewhere)
 
     @property
     def method(self) -> str:

@@ -56,6 +56,7 @@ class Result:
     runs: int
     runs_without_energy: int
     api_calls: int
+    calls_without_tokens: int
     method: str
     caused_by_year: Mapping[int, Amounts]
     upfront: Amounts
@@ -160,7 +161,7 @@ def _result(cause: Cause, sample: Sample) -> Result:
     by_year = {year: caused(cause, sample, lambda each, year=year: each.year == year) for year in cause.years}
     upfront = caused(cause, sample, lambda each: each.is_upfront)
     return Result(
-        case.name, case.runs, case.runs_without_energy, cause.calls, cause.method, by_year, upfront,
+        case.name, case.runs, case.runs_without_energy, cause.calls, cause.untold, cause.method, by_year, upfront,
         unmade=cause.unmade, unknown=cause.unknown,
     )  # fmt: skip
 
@@ -189,7 +190,8 @@ def _whole(results: Sequence[Result]) -> Result:
     used = [each for each in results if each.caused_by_year]
     return Result(
         "", sum(each.runs for each in results), sum(each.runs_without_energy for each in results),
-        sum(each.api_calls for each in results), weakest([each.method for each in used]),
+        sum(each.api_calls for each in results), sum(each.calls_without_tokens for each in results),
+        weakest([each.method for each in used]),
         _by_year([each.caused_by_year for each in used], summed_where_all_know), summed(each.upfront for each in used),
         {basis: _by_year([each.benefit_by_year[basis] for each in used], summed) for basis in BASES},
         tuple(claim for each in results for claim in each.claims),

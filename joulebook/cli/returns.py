@@ -168,6 +168,7 @@ def _result(result: Result, weighed: Portfolio, priced: list[Price]) -> dict[str
     even = break_even(result)
     return {
         "runs": result.runs, "runs_without_energy": result.runs_without_energy, "api_calls": result.api_calls,
+        "calls_without_tokens": result.calls_without_tokens,
         "criteria": {criterion: _criterion(result, criterion) for criterion in CRITERIA},
         "verdict": result.verdict(),
         "payback_years": {criterion: _quantiles(payback(result, criterion, weighed.days)) for criterion in CRITERIA},

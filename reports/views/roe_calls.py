@@ -37,6 +37,10 @@ def calls_of(ledger: Ledger, site: Site, scope: Scope) -> dict[str, list[Calls]]
 
 
 def _calls(year: int, first_day: date, told: list[Called]) -> Calls:
+    untold = sum(each.untold for each in told)
+    told = [each for each in told if each.untold < each.calls]
+    if not told:
+        return Calls(year, first_day, untold, {}, dict.fromkeys(CRITERIA, "no call tells its tokens"), untold)
     amounts: dict[str, Range] = {}
     unknown: dict[str, str] = {}
     for criterion in CRITERIA:
@@ -48,4 +52,4 @@ def _calls(year: int, first_day: date, told: list[Called]) -> Calls:
         else:
             low, mid, high = (sum(getattr(each, end) for each in estimates) for end in ("low", "mid", "high"))
             amounts[criterion] = low, mid, high
-    return Calls(year, first_day, sum(each.calls for each in told), amounts, unknown)
+    return Calls(year, first_day, sum(each.calls for each in told), amounts, unknown, untold)

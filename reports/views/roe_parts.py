@@ -165,6 +165,9 @@ def alerts(found: Portfolio) -> Iterator[str]:
     if whole.runs_without_energy:
         runs = plural(whole.runs_without_energy, "run")
         yield f"{runs} without energy on record caused something that is not counted."
+    if whole.calls_without_tokens:
+        calls = plural(whole.calls_without_tokens, "call")
+        yield f"{calls} of model APIs told no tokens: what they caused is not counted."
     for why in sorted(set(whole.unmade.values())):
         yield f"Making the hardware is not among what was caused: {why}."
     for claim in (version.claim for version in found.orphans):
