@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import time
 from typing import Any
 from unicodedata import category
 
@@ -18,6 +19,7 @@ from joulebook.reports.format import (
     MISSING,
     between,
     count,
+    day,
     duration,
     mid_of,
     moment,
@@ -133,8 +135,16 @@ def _written(
     """The header of a column, and its cells."""
     scale = _scale(column, [row.get(column.key) for row in rows])
     unit = f", {scale[0]}" if scale and scale[0] not in ("", "1") else ""
+    if column.kind == "time":
+        return column.label, _moments([row.get(column.key) for row in rows], len(totals))
     sums = [_cell(column, row[column.key], scale) if column.key in row else Text() for row in totals]
     return column.label + unit, [*sums, *(_cell(column, row.get(column.key), scale) for row in rows)]
+
+
+def _moments(values: Sequence[Any], totals: int) -> list[Text]:
+    """Moments, or days where all of them are midnights; a total has none."""
+    days = all(value is None or value.time() == time() for value in values)
+    return [Text()] * totals + [Text(day(value) if days else moment(value)) for value in values]
 
 
 def _widths(columns: Sequence[Column], written: Sequence[tuple[str, list[Text]]], room: int) -> list[int] | list[None]:
@@ -181,8 +191,6 @@ def _cell(column: Column, value: Any, scale: tuple[str, float] | None) -> Text:
         return Text(MISSING, "dim")
     if isinstance(value, Estimate):
         return _estimate(value, scale)
-    if column.kind == "time":
-        return Text(moment(value))
     if column.kind == "duration":
         return Text(duration(value))
     if column.kind == "number":

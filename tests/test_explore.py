@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from joulebook.accounting.errors import InputError, NotFound
 from joulebook.accounting.estimates import Estimate, exactly, unknown
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.records import uuid7
+from joulebook.cli import main
 from joulebook.reports import views
 from joulebook.reports.views import period_of
 from joulebook.reports.views.compare import mean_of
@@ -283,3 +285,38 @@ def test_two_models_are_compared_by_the_call(home):
 
 def test_the_runs_that_can_be_compared_are_the_newest(january):
     assert [run["name"] for run in views.newest_runs(january, JANUARY, "search", 1)] == ["check"]
+
+
+# The command line.
+
+
+def asked(capsys: pytest.CaptureFixture[str], *words: str) -> list[dict]:
+    assert main([*words, "--json", "--no-ingest"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_the_commands_say_what_the_pages_say(january, capsys):
+    home = ("--home", str(january.home))
+    rows = asked(capsys, "explore", *home, "--measure", "energy", "--by", "host", "--per", "month")
+    # 1 + 3 Wh here and 2 Wh there
+    assert {row["part"]: row["amount"]["mid"] for row in rows} == pytest.approx({"testhost": 14400, "other": 7200})
+    (carbon,) = [
+        row
+        for row in asked(capsys, "compare", *home, "--since", "2026-01-02", "--until", "2026-01-03")
+        if row["quantity"] == "carbon_g"
+    ]
+    assert (carbon["verdict"], carbon["difference"]["mid"]) == ("not surely different", pytest.approx(-0.6))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("explore", "--by", "model"), "carbon is not split by 'model': by project, name"),
+        (("compare",), "compare needs --since"),
+        (("compare", "one"), "compare needs two runs"),
+        (("compare", "--models"), "compare --models needs two models"),
+    ],
+)
+def test_what_makes_no_sense_is_wrong_input(home, capsys, words, said):
+    assert main([*words, "--no-ingest"]) == 2
+    assert said in capsys.readouterr().err

@@ -9,6 +9,7 @@
     calibrate   probes of a model, and the profile that they give
     check       budgets and regressions, for people and pipelines
     returns     Return on Environment, and claims
+    insight     one measure cut in any way; two of a kind with the range of their difference
     restate     what was used under the factors of now or of then, and what changes between them
     doctor      what this machine can measure, and what is missing; `findings` draws it
     tracing     doctor --record: a trace of what the sensors show
@@ -41,6 +42,7 @@ EXIT_CODES: tuple[tuple[type[JoulebookError], int], ...] = (
 # Where the function of a command stands, if not in `commands`.
 ROOMS = {
     "check": "check",
+    "explore": "insight", "compare": "insight",
     "assess": "restate", "restate": "restate",
     "factors": "impacts", "impact": "impacts", "sci": "impacts", "embodied": "impacts", "scopes": "impacts",
     "price": "prices", "reprice": "prices", "calls": "calls", "import": "imports", "export": "exports",

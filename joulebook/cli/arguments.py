@@ -10,6 +10,7 @@ from joulebook import __version__
 from joulebook.cli import (
     api_arguments,
     impact_arguments,
+    insight_arguments,
     probe_arguments,
     projection_arguments,
     returns_arguments,
@@ -90,6 +91,7 @@ def parser() -> argparse.ArgumentParser:
         _rebuild,
         _dashboard,
         _report,
+        *insight_arguments.ALL,
         *impact_arguments.ALL,
         *api_arguments.ALL,
         *probe_arguments.ALL,
