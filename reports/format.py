@@ -91,7 +91,7 @@ def amount(value: float | None, unit: str, scale: tuple[str, float] | None = Non
     name, size = scale or scale_for(unit, value)
     if name == "$":
         return money(value)
-    if name == "call":  # counted, so all its figures are true; its label says what it is
+    if name in ("call", "run"):  # counted, so all its figures are true; its label says what it is
         return count(value)
     return with_unit(number(value / size), name)
 

@@ -19,7 +19,7 @@ from joulebook.accounting.records import uuid7
 from joulebook.cli import main
 from joulebook.reports import views
 from joulebook.reports.views import period_of
-from joulebook.reports.views.compare import mean_of
+from joulebook.reports.views.compare_sides import mean_of
 from joulebook.reports.views.difference import difference, likely, ratio, verdict
 from joulebook.reports.views.explore_cut import step_after, step_of, steps_of
 
