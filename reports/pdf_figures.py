@@ -73,7 +73,8 @@ def _hints(figure: Figure) -> list[str]:
     ranged = any(s.low and s.low != s.high for s in figure.series)
     hints = []
     if figure.kind in ("days", "trace"):
-        hints += ["Line: best estimate; band: its range, low to high."] if ranged else []
+        told = "Line: best estimate; band: its range, low to high." if has_bands(figure) else "Line: best estimate."
+        hints += [told] if ranged else []
         hints += ["Where the line is broken there is no value."] if any(None in s.mid for s in figure.series) else []
     if figure.kind == "bars" and ranged:
         hints.append("The thin line on each bar goes from low to high.")
@@ -112,7 +113,8 @@ def _lines(figure: Figure, scale: tuple[str, float]) -> dict[str, Any]:
             [_piece(run, partial, x_axis, y_axis) for run, partial in _pieces(points, limit_s, partial_s)]
             for points, partial_s in zip(kept, _partial(figure), strict=False)
         ],
-        "banded": figure.kind != "fan" or has_bands(figure),
+        "banded": has_bands(figure),
+        "whiskered": figure.kind == "fan" and not has_bands(figure),
         "y_ticks": [(y_axis.at(value), text) for value, text in y_ticks],
         "x_ticks": [(x_axis.at(value), text) for value, text in _x_ticks(figure, xs)],
         "hints": [f"Times are UTC, from {fmt.moment(datetime.fromtimestamp(xs[0], UTC))}."] if clock else [],

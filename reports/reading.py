@@ -10,7 +10,7 @@ MOST_BANDS = 3  # more of them over each other are mud
 
 
 def has_bands(figure: Figure) -> bool:
-    """Whether each scenario of a fan has its band, because they are few; else their last values have whiskers."""
+    """Whether each series has its band, because they are few; else the last values of a fan have whiskers."""
     return sum(series.is_ranged for series in figure.series[:MAX_SERIES]) <= MOST_BANDS
 
 
