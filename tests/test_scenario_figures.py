@@ -98,7 +98,8 @@ def test_more_than_three_scenarios_have_whiskers_and_no_bands():
     assert (whiskers[1].error_y.array, whiskers[1].error_y.arrayminus) == ((2.25,), (1.125,))
     assert [trace.x[0] for trace in whiskers] == pytest.approx([2027.05, 2027.1, 2027.15, 2027.2])
     assert "Whiskers: from the 5th to the 95th percentile of the last value." in reading_help(figure)
-    assert not figure_data(figure)["banded"]
+    data = figure_data(figure)
+    assert (data["banded"], data["whiskered"]) == (False, True)
 
 
 def test_what_is_foreseen_is_dotted_and_a_budget_is_a_plain_line():
