@@ -103,7 +103,9 @@ def _lines(figure: Figure, scale: tuple[str, float]) -> dict[str, Any]:
     kept = [_points(series, scale[1]) for series in figure.series[:MAX_SERIES]]
     known = [point for points in kept for point in points if point]
     clock = figure.kind == "trace" and _is_calendar(figure)
-    y_axis, y_ticks = value_axis([p.low for p in known] + [p.high for p in known] + [p.mid for p in known])
+    ends = [end for point in known for end in (point.low, point.high)]
+    ranges_show = figure.kind == "fan" or has_bands(figure)
+    y_axis, y_ticks = value_axis([*(point.mid for point in known), *(ends if ranges_show else ())])
     xs = sorted({_seconds(x) for series in figure.series for x in series.x})
     starts_at_zero = figure.kind == "trace" and not _is_calendar(figure)
     x_axis = Axis(min(0.0, xs[0]) if starts_at_zero else xs[0], xs[-1])
