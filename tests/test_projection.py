@@ -286,6 +286,14 @@ def test_a_scenario_that_makes_no_sense(tmp_path, text, says):
         scenario_of(str(path))
 
 
+def test_a_slider_changes_a_driver(tmp_path):
+    asked = Asked("high", "paper2501", draws=2, changes=(("hardware", 8.8),))
+    told = answer(open_ledger(tmp_path), asked).projection
+    assert told.years[-1].index["energy"] == pytest.approx(24.402 / 2, rel=1e-4)
+    with pytest.raises(InputError, match="no such driver"):
+        answer(open_ledger(tmp_path), Asked(changes=(("luck", 2.0),)))
+
+
 def test_every_driver_has_a_source_and_its_range():
     for inputs in paper2501.INPUTS:
         for name in PRESETS:

@@ -18,7 +18,7 @@ from joulebook.models.projection.money import Cost, costs, priced
 from joulebook.models.projection.outcome import Projection, Sampling, project
 from joulebook.models.projection.portfolio import Portfolio, of_the_paper, read
 from joulebook.models.projection.ramps import TARGET_YEAR
-from joulebook.models.projection.scenarios import PRESETS, scenario_of
+from joulebook.models.projection.scenarios import PRESETS, changed, scenario_of
 from joulebook.models.projection.sensitivity import Sobol, Swing, sobol, tornado
 
 PAPER, LEDGER = "paper", "ledger"
@@ -27,16 +27,20 @@ COMPARING = Sampling(4096)  # draws for a number of which only the range is told
 
 @dataclass(frozen=True)
 class Asked:
-    """A question. `portfolio`: a file, `ledger` or `paper`; None: what there is. `base_year`: of a file."""
+    """A question. `portfolio`: a file, `ledger`, `paper`, or a made one; None: what there is. `base_year`: of a file.
+
+    `changes`: other values for some drivers, fixed, e.g. from the sliders of a page.
+    """
 
     scenario: str = PRESETS[0]
     engine: str | None = None
     inputs: str = paper2501.INPUTS[0]
-    portfolio: str | None = None
+    portfolio: str | Portfolio | None = None
     until: int = TARGET_YEAR
     draws: int = DRAWS
     seed: int = 0
     base_year: int | None = None
+    changes: tuple[tuple[str, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Answer:
 
 def answer(ledger: Ledger, asked: Asked) -> Answer:
     """Raises InputError for what makes no sense, NotFound where the engine knows nothing of the portfolio."""
-    site, scenario = load_site(ledger.home), scenario_of(asked.scenario, asked.inputs)
+    site, scenario = load_site(ledger.home), changed(scenario_of(asked.scenario, asked.inputs), asked.changes)
     portfolio = priced(portfolio_of(ledger, asked), ledger.home)
     base = base_of(portfolio, engine_of(asked.engine or EVIDENCE), site)
     projection = project(base, scenario, asked.until, Sampling(asked.draws, asked.seed))
@@ -69,6 +73,8 @@ def portfolio_of(ledger: Ledger, asked: Asked) -> Portfolio:
     """The file that was named; else the ledger's history, where there is one and the study is not asked for."""
     region = load_site(ledger.home).region
     named = asked.portfolio
+    if isinstance(named, Portfolio):
+        return named
     if named is None:
         named = LEDGER if asked.engine != paper2501.NAME and has_history(ledger) else PAPER
     if named == PAPER:

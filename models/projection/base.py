@@ -82,11 +82,12 @@ def base_of(portfolio: Portfolio, engine: Engine, site: Site) -> Base:
 
 def _missing(answers: list[Said]) -> dict[str, str]:
     """Categories of which the running part of some use case is not known: a partial sum would look like a whole one."""
-    return {
-        category: f"{category.replace('_', ' ')} of electricity is not known for all use cases, by {lacking[0].engine}"
-        for category in CATEGORIES
-        if (lacking := [each for each in answers if (category, "grid") not in each.parts])
-    }
+    found: dict[str, str] = {}
+    for category in CATEGORIES:
+        lacking = [each for each in answers if (category, "grid") not in each.parts]
+        if lacking:
+            found[category] = f"{lacking[0].engine}, {lacking[0].lacking.get(category, 'it does not say')}"
+    return found
 
 
 def _covers(cells: Mapping[Cell, Mapping[Part, float]], missing: Mapping[str, str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ have nothing: there the study's energy of an inference stands in `evidence`, in 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache
 
@@ -45,7 +45,7 @@ NO_MAKING = "the manufacture of the hardware is not known"
 
 @dataclass(frozen=True)
 class Said:
-    """What an engine says of a request at a place. `reason`: why it says nothing."""
+    """What an engine says of a request at a place. `reason`: why it says nothing; `lacking`: of a category, why."""
 
     engine: str
     parts: Mapping[Part, Range]
@@ -53,6 +53,7 @@ class Said:
     notes: tuple[str, ...] = ()
     factor_ids: tuple[str, ...] = ()
     reason: str | None = None
+    lacking: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)
@@ -201,14 +202,17 @@ def _parts(engine: str, answer: Footprint, place: Place) -> Said:
     if not energy_wh.known:
         return _silent(engine, answer.reason or energy_wh.reason or "it says nothing")
     parts: dict[Part, Range] = {("energy", "grid"): ends_of(energy_wh)}
+    lacking: dict[str, str] = {}
     for category in CATEGORIES:
         running = answer.operational[KEYS[category]]
         if running.known:
             parts |= _split(category, ends_of(running), ends_of(energy_wh), place)
+        else:
+            lacking[category] = f"{place.region}: {running.reason}"
         making = answer.embodied.get(KEYS[category])
         if making is not None and making.known:
             parts[category, "embodied"] = ends_of(making)
-    return Said(answer.name, parts, energy_wh.method, answer.notes, answer.factor_ids)
+    return Said(answer.name, parts, energy_wh.method, answer.notes, answer.factor_ids, lacking=lacking)
 
 
 def _split(category: str, running: Range, energy_wh: Range, place: Place) -> dict[Part, Range]:
@@ -221,8 +225,7 @@ def _split(category: str, running: Range, energy_wh: Range, place: Place) -> dic
 
 
 def _times(said: Said, count: float) -> Said:
-    parts = {part: scaled(values, count) for part, values in said.parts.items()}
-    return Said(said.engine, parts, said.method, said.notes, said.factor_ids)
+    return replace(said, parts={part: scaled(values, count) for part, values in said.parts.items()})
 
 
 def scaled(values: Range, by: float) -> Range:
@@ -244,4 +247,4 @@ def _mixed(said: list[tuple[float, Said]]) -> Said:
             total = added(total, scaled(each.parts[part], share))
         parts[part] = total
     notes = tuple(dict.fromkeys(note for _, each in told for note in each.notes))
-    return Said(first.engine, parts, first.method, notes, first.factor_ids)
+    return replace(first, parts=parts, notes=notes)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import csv
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
@@ -143,6 +143,12 @@ def scenario_of(name: str, inputs: str = INPUTS[0]) -> Scenario:
     except ValueError as error:
         raise InputError(f"{path}: is not TOML: {error}") from error
     return _changed(path, text, table, inputs)
+
+
+def changed(scenario: Scenario, changes: Iterable[tuple[str, float]]) -> Scenario:
+    """A scenario with other values, fixed, for some drivers. Raises InputError for what cannot be."""
+    own = {name: _own("the changed scenario", scenario, name, value) for name, value in changes}
+    return replace(scenario, drivers={**scenario.drivers, **own})
 
 
 def _changed(path: Path, text: str, table: dict[str, Any], inputs: str) -> Scenario:

@@ -15,7 +15,7 @@ from joulebook.models.projection.outcome import unit_of
 from joulebook.models.projection.portfolio import UseCase
 from joulebook.reports.view import Column, Figure, Series, Tile, View
 from joulebook.reports.views.common import in_words, plural
-from joulebook.reports.views.projection import drawn
+from joulebook.reports.views.projection import drawn, left_out
 
 COLUMNS = (
     Column("use_case", "Use case"),
@@ -49,7 +49,7 @@ def portfolio(ledger: Ledger, asked: Asked | None = None) -> View:
         tiles=(Tile("Energy a year", energy), Tile("Carbon a year", carbon, base.covers.get("gwp", ""))),
         columns=COLUMNS, rows=rows,
         figure=Figure("bars", "Energy a year, by use case", "J", (series,), sentence) if known else None,
-        alerts=tuple(f"{use_case.name} is in no sum: {reason}." for use_case, reason in base.silent),
+        alerts=tuple(left_out(base)),
         notes=(*found.notes, "Defaults are fields that nobody filled in: they have the study's values.", *base.notes),
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from joulebook.accounting.estimates import Estimate, exactly, unknown
 from joulebook.accounting.ledger import Ledger
 from joulebook.models.projection import paper2501
 from joulebook.models.projection.ask import Answer, Asked, answer
+from joulebook.models.projection.base import Base
 from joulebook.models.projection.engines import EVIDENCE
 from joulebook.models.projection.outcome import Projection, Year
 from joulebook.models.projection.ramps import REFERENCE_YEAR, TARGET_YEAR
@@ -136,7 +137,7 @@ def _carbon(made: Projection) -> View:
 def _alerts(told: Answer) -> tuple[str, ...]:
     made = told.projection
     base, stress = made.base, made.stress
-    alerts = [f"{use_case.name} is in no sum: {reason}." for use_case, reason in base.silent]
+    alerts = left_out(base)
     if base.engine.name == paper2501.NAME:
         alerts.append(f"Take the index, not the amounts. {WHY_NOT_THE_PAPER}")
     alerts += [f"{LABELS[category]} is not known: {reason}." for category, reason in base.missing.items()]
@@ -149,6 +150,12 @@ def _alerts(told: Answer) -> tuple[str, ...]:
     if any(use_case.defaults for use_case in base.portfolio.use_cases):
         alerts.append("Gaps of the portfolio are filled with defaults: `joulebook portfolio` marks them.")
     return tuple(alerts)
+
+
+def left_out(base: Base) -> list[str]:
+    """A sentence for each use case that the engine says nothing of."""
+    told = (f"{use_case.name} is in no sum: {reason.rstrip('.')}." for use_case, reason in base.silent)
+    return list(dict.fromkeys(told))
 
 
 def _notes(made: Projection) -> tuple[str, ...]:
