@@ -2,6 +2,9 @@
 
 DuckDB lets one process write or many read, never both. So nobody keeps it open: the ingest opens it for
 milliseconds, a reader for one question, and whoever finds it taken tries again with a little jitter.
+
+A question may have many parts. Who asks them within one `with ledger.reading():` opens the database once, and all
+parts see it in the same state.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from joulebook.accounting.ledger import schema
 PATIENCE_S = 30.0
 # Two connections of one process must agree on the mode, so threads of a dashboard take turns.
 _turn = threading.RLock()
+# What the thread whose turn it is has open for a question: its parts join it.
+_open: dict[Path, duckdb.DuckDBPyConnection] = {}
 
 
 @dataclass(frozen=True)
@@ -58,14 +63,19 @@ class Ledger:
 
     @contextmanager
     def reading(self) -> Generator[duckdb.DuckDBPyConnection]:
-        """A read-only connection. An absent ledger reads as an empty one."""
+        """A read-only connection, with tables of its own. An absent ledger reads as an empty one."""
         with _turn:
-            con = _connect(self.path, read_only=True) if self.path.exists() else _empty()
+            opened = self.path not in _open
+            if opened:
+                _open[self.path] = _connect(self.path, read_only=True) if self.path.exists() else _empty()
+            con = _open[self.path].cursor()
             try:
                 con.execute("set TimeZone = 'UTC'")
                 yield con
             finally:
                 con.close()
+                if opened:
+                    _open.pop(self.path).close()
 
     @contextmanager
     def writing(self) -> Generator[duckdb.DuckDBPyConnection]:

@@ -36,6 +36,7 @@ from joulebook.reports.views.api_sums import (
 from joulebook.reports.views.call import newest_calls
 from joulebook.reports.views.common import (
     Period,
+    at_once,
     calendar,
     capital,
     evidence,
@@ -89,6 +90,7 @@ def api_usage(
     )
 
 
+@at_once
 def api_page(ledger: Ledger, period: Period, project: str | None = None) -> View:
     """A period's calls as a page."""
     asked = in_period(period, project)

@@ -17,7 +17,7 @@ from joulebook.accounting.records import weakest
 from joulebook.reports.format import amount, duration, mid_of
 from joulebook.reports.view import Column, Tile, View
 from joulebook.reports.views.api_sums import Asked, cost_method, in_period
-from joulebook.reports.views.common import Period, aware, capital, listed, of_project, plural
+from joulebook.reports.views.common import Period, at_once, aware, capital, listed, of_project, plural
 
 MOST_CALLS = 200  # on a page
 _UUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -71,6 +71,7 @@ def newest_calls(ledger: Ledger, asked: Asked, limit: int | None = MOST_CALLS) -
     return View("newest_calls", "Newest calls", sentence=cut, columns=LIST_COLUMNS, rows=rows)
 
 
+@at_once
 def call(ledger: Ledger, call_id: str) -> View:
     """Everything about one call. Raises NotFound when it is not in the ledger."""
     call_id = find_call(ledger, call_id)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec
 
 from joulebook.accounting.assess import KINDS, Assessor, assessor, estimate_of
 from joulebook.accounting.estimates import Estimate
@@ -13,10 +14,22 @@ from joulebook.accounting.factors import load
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.records import weakest
 from joulebook.reports.format import THIN, day, mid_of, moment, span_of
-from joulebook.reports.view import Column, FactorUse, Tile
+from joulebook.reports.view import Column, FactorUse, Tile, View
 
 ALL_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 LONGEST_CALENDAR_DAYS = 800
+P = ParamSpec("P")
+
+
+def at_once(question: Callable[Concatenate[Ledger, P], View]) -> Callable[Concatenate[Ledger, P], View]:
+    """For a question with many parts: it opens the ledger once, and all its parts see it in the same state."""
+
+    @wraps(question)
+    def asked(ledger: Ledger, *args: P.args, **kwargs: P.kwargs) -> View:
+        with ledger.reading():
+            return question(ledger, *args, **kwargs)
+
+    return asked
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from joulebook.reports.views.api_sums import in_period
 from joulebook.reports.views.common import (
     ALL_TIME,
     Period,
+    at_once,
     aware,
     capital,
     listed,
@@ -54,6 +55,7 @@ def a_year_before(period: Period) -> Period:
     return period_of(period.start - year, period.end - year)
 
 
+@at_once
 def compare_periods(ledger: Ledger, period: Period, other: Period, project: str | None = None) -> View:
     """A period against another one. All time has none before it, and says so."""
     if period.start == ALL_TIME:
@@ -64,12 +66,14 @@ def compare_periods(ledger: Ledger, period: Period, other: Period, project: str 
     return _view(sides, title, "runs and calls, location-based, prices at ingest", empty)
 
 
+@at_once
 def compare_runs(ledger: Ledger, first: str, second: str) -> View:
     """A run against another one. Raises NotFound where one of them is not in the ledger."""
     sides = (of_run(ledger, first), of_run(ledger, second))
     return _view(sides, "Two runs", "location-based, prices at ingest", "Nothing is known of either run.")
 
 
+@at_once
 def compare_models(ledger: Ledger, period: Period, models: tuple[str, str], project: str | None = None) -> View:
     """What a call of one model took against a call of another, as means over the calls of a period."""
     asked = in_period(period, project)

@@ -23,6 +23,7 @@ from joulebook.reports.views.api_usage import nothing_called
 from joulebook.reports.views.common import (
     Period,
     assess_period,
+    at_once,
     capital,
     factor_uses,
     in_words,
@@ -58,6 +59,7 @@ class Bar(NamedTuple):
     count: int
 
 
+@at_once
 def explore(ledger: Ledger, period: Period, project: str | None = None, cut: Cut | None = None) -> View:
     """One measure of a period, cut as asked. Raises InputError for a cut that there is not."""
     cut = cut or Cut()

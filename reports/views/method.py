@@ -18,7 +18,16 @@ from joulebook.accounting.records import METHODS
 from joulebook.accounting.site import Site, load_site
 from joulebook.reports.formulas import formulas
 from joulebook.reports.view import Column, Figure, Series, View
-from joulebook.reports.views.common import Period, assess_period, capital, naive, percent, plural, project_filter
+from joulebook.reports.views.common import (
+    Period,
+    assess_period,
+    at_once,
+    capital,
+    naive,
+    percent,
+    plural,
+    project_filter,
+)
 from joulebook.reports.views.factors import factors
 
 _ENERGY = (
@@ -42,6 +51,7 @@ BOUNDARIES = (
 )
 
 
+@at_once
 def method(ledger: Ledger, period: Period, project: str | None = None) -> View:
     """The formulas, the factors in force, and the data quality and gaps of a period."""
     site = load_site(ledger.home)

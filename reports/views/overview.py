@@ -18,6 +18,7 @@ from joulebook.reports.views.common import (
     LONGEST_CALENDAR_DAYS,
     Period,
     assess_period,
+    at_once,
     calendar,
     capital,
     factor_uses,
@@ -37,6 +38,7 @@ from joulebook.reports.views.summary import ALL, as_day, inside, nothing_found, 
 MOST_BARS = 8
 
 
+@at_once
 def overview(ledger: Ledger, period: Period, project: str | None = None) -> View:
     """Energy, carbon, water and electricity cost of a period, by day and by project; what calls of model APIs cost."""
     assess = assess_period(ledger, period)

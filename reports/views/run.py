@@ -29,6 +29,7 @@ from joulebook.reports.view import Column, Figure, Series, View
 from joulebook.reports.views.api_usage import calls_of_run
 from joulebook.reports.views.common import (
     assess_period,
+    at_once,
     aware,
     factor_uses,
     impact_cells,
@@ -73,6 +74,7 @@ def find_run(ledger: Ledger, text: str) -> str:
     return str(found[0]["id"])
 
 
+@at_once
 def run(ledger: Ledger, run_id: str) -> View:
     """Everything about one run. Raises NotFound when it is not in the ledger."""
     run_id = find_run(ledger, run_id)

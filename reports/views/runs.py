@@ -13,6 +13,7 @@ from joulebook.reports.views.common import (
     IMPACT_COLUMNS,
     Period,
     assess_period,
+    at_once,
     aware,
     capital,
     factor_uses,
@@ -51,6 +52,7 @@ RUNS_SQL = f"""
 """
 
 
+@at_once
 def runs(ledger: Ledger, period: Period, project: str | None = None, limit: int | None = None) -> View:
     """The runs that began in a period, newest first; all of them, or the newest `limit`."""
     assess = assess_period(ledger, period)

@@ -13,6 +13,7 @@ from joulebook.reports.views.common import (
     IMPACT_COLUMNS,
     Period,
     assess_period,
+    at_once,
     capital,
     factor_uses,
     impact_cells,
@@ -54,6 +55,7 @@ def inside(period: Period, project: str | None) -> tuple[str, tuple[Any, ...]]:
     return f"a.at_utc >= ? and a.at_utc < ? {condition}", (naive(period.start), naive(period.end), *params)
 
 
+@at_once
 def summary(ledger: Ledger, period: Period, by: str = "project", project: str | None = None) -> View:
     """What a period cost, by project, day, name or host. Raises InputError for another `by`."""
     if by not in GROUPS:
