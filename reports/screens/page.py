@@ -73,8 +73,8 @@ def asked(slug: str, project: str | None, now: datetime) -> Asked:
 
 
 def uncover(*names: str) -> None:
-    """Leave what covers the page, all of it or what is named; a filter does so too, because it asks about many."""
-    for name in names or COVERS:
+    """Leave what covers the page and the bar that was chosen, or what is named; a filter does so too."""
+    for name in names or (*COVERS, *BAR):
         st.query_params.pop(name, None)
 
 
