@@ -94,8 +94,8 @@ def _card(text: Config, name: str) -> ModelCard:
     experts = _experts(text, layers, name)
     ffn_width = _expert_width(text, name) if experts else _size(text, FFN, name, 4 * width)
     return ModelCard(
-        name, layers, width, heads, _kv_heads(text, heads), _size(text, ("head_dim", "kv_channels"), name, width // heads),
-        ffn_width, _size(text, ("vocab_size",), name),
+        name, layers, width, heads, _kv_heads(text, heads),
+        _size(text, ("head_dim", "kv_channels"), name, width // heads), ffn_width, _size(text, ("vocab_size",), name),
         ffn_matrices=_matrices(text),
         tied=bool(text.get("tie_word_embeddings", text.get("model_type") in ("bloom", "opt", "gpt2"))),
         precision=_precision(text, name), experts=experts, window=_window(text, layers), latent=_latent(text),

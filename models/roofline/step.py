@@ -198,6 +198,6 @@ def bound_s(work: Work, machine: Machine, constants: Constants) -> tuple[Amount,
         (work.head_flop, work.head_bytes, half),
     ):
         computing, reading = flop / rate, read_bytes / bandwidth
-        compute_s = compute_s + computing * (computing >= reading)
+        compute_s = compute_s + cast("Amount", computing * (computing >= reading))
         longer_s = longer_s + cast("Amount", np.maximum(computing, reading))
     return compute_s, np.maximum(longer_s - compute_s, 0.0)
