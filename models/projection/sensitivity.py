@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from joulebook.accounting.uncertainty import Dist
 
 STEP = 0.1
-SOBOL_DRAWS = 4096
+SOBOL_DRAWS = 16_384
 
 
 class Swing(NamedTuple):
