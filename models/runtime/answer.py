@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -130,8 +130,8 @@ def _published_range_s(profile: Profile, prompt_tokens: Any, output_tokens: Any)
     told = profile.coefficients
     low = np.minimum(told.monotone_s, [ends[0] for ends in told.prompt_s])
     high = np.maximum(told.monotone_s, [ends[2] for ends in told.prompt_s])
-    left: Any = np.searchsorted(told.sizes, prompt_tokens, side="right")
-    right: Any = np.searchsorted(told.sizes, prompt_tokens, side="left")
+    left = cast("Floats", np.searchsorted(told.sizes, prompt_tokens, side="right"))
+    right = cast("Floats", np.searchsorted(told.sizes, prompt_tokens, side="left"))
     left, right = np.maximum(left - 1, 0), np.minimum(right, len(told.sizes) - 1)
     more_s = closed_form.beyond(prompt_tokens, told.sizes) * closed_form.last_slope(told.sizes, told.monotone_s)
     further = closed_form.further_tokens(output_tokens)

@@ -81,8 +81,8 @@ def last_slope(sizes: Floats, times_s: Floats) -> float:
 
 def helm_prompt_s(prompt_tokens: Any, sizes: Floats, times_s: Floats) -> Floats:
     """HELM's rule: the share that a prompt has of the next profiled size, or of the last one. Unit: s."""
-    at: Any = np.searchsorted(sizes, prompt_tokens, side="left")
-    at = np.minimum(at, len(sizes) - 1)
+    after = cast("Floats", np.searchsorted(sizes, prompt_tokens, side="left"))
+    at = np.minimum(after, len(sizes) - 1)
     return times_s[at] * np.asarray(prompt_tokens) / sizes[at]
 
 

@@ -131,7 +131,11 @@ def _profiled(model: str, basis: Basis) -> Yardstick:
     profile = next((each for each in basis.profiles if each.profile_id == told.profile), None)
     if profile is None:
         raise JoulebookError(CLOSED)
-    return Yardstick(lambda prompts, outputs: times_s(profile, prompts, outputs, basis.mode).runtime_s, answer)
+
+    def runtimes_s(prompt_tokens: Floats, output_tokens: Floats) -> Floats:
+        return times_s(profile, prompt_tokens, output_tokens, basis.mode).runtime_s
+
+    return Yardstick(runtimes_s, answer)
 
 
 def _roofline(model: str, basis: Basis) -> Yardstick:

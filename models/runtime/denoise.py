@@ -207,7 +207,7 @@ def _cells_drawn(samples: Samples, cell: Cells, random: np.random.Generator) -> 
     members: list[Any] = np.split(np.argsort(cell.place, kind="stable"), np.cumsum(cell.trials)[:-1])
     count = len(members)
     drawn: Any = random.integers(0, count, size=(DRAWS, count))
-    return [pick(samples, np.concatenate([members[at] for at in row])) for row in drawn]
+    return [pick(samples, cast("Floats", np.concatenate([members[at] for at in row]))) for row in drawn]
 
 
 def _coefficients(parts: Floats, draws: NDArray[np.float64], knots: Floats) -> Coefficients:

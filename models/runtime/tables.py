@@ -36,7 +36,7 @@ def texts(path: Path) -> dict[str, Text]:
     return found
 
 
-def _rows(path: Path, needed: Sequence[str]) -> list[tuple[int, Row]]:
+def _rows(path: Path, needed: Sequence[str]) -> Sequence[tuple[int, Row]]:
     try:
         reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
         rows = [(reader.line_num, {str(key): (value or "").strip() for key, value in row.items()}) for row in reader]

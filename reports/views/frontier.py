@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from joulebook.accounting.ledger import Ledger
 from joulebook.reports.view import Column, Figure, Series, View
@@ -17,6 +17,7 @@ EMPTY = (
     "No quality of a model is known: record it with `run.quality(metric, value)` in a run that calls one model, or "
     "give a table with --quality FILE."
 )
+Role = Literal["frontier", "dominated"]
 Quality = tuple[str, str, float]  # model, metric, value
 # what it takes -> (its name, unit)
 TAKES = {"runtime_s": ("Idealized runtime", "s"), "energy_j": ("Energy", "J"), "cost_usd": ("Cost", "USD")}
@@ -100,13 +101,16 @@ def _beaten(beaten: Mapping[str, Sequence[str]]) -> str:
 def _figure(name: str, metric: str, rows: Sequence[Mapping[str, Any]]) -> Figure:
     label, unit = TAKES[name]
     on, off = ([row for row in rows if row["is_on_frontier"] is is_on] for is_on in (True, False))
+    kinds: tuple[tuple[str, list[Mapping[str, Any]], Role], ...] = (
+        ("On the frontier", on, "frontier"), ("Dominated", off, "dominated"),
+    )  # fmt: skip
     series = tuple(
         Series(
             title, tuple(row[name].mid for row in some), tuple(row["quality"] for row in some),
             names=tuple(row["model"] for row in some), x_low=tuple(row[name].low for row in some),
             x_high=tuple(row[name].high for row in some), role=role,
         )
-        for title, some, role in (("On the frontier", on, "frontier"), ("Dominated", off, "dominated")) if some
+        for title, some, role in kinds if some
     )  # fmt: skip
     alt = f"{listed([row['model'] for row in on])} on the frontier, {len(off)} dominated."
     return Figure("scatter", f"{metric} against {label.lower()}", "1", series, alt, y_label=metric, x_label=label,

@@ -99,9 +99,9 @@ def _parts(found: Sequence[Compared], rows: Sequence[Mapping[str, Any]], basis: 
     mix = basis.mix
     in_tokens = f"{mix.prompt_tokens:,} tokens in, {mix.output_tokens:,} out, by the model's own tokenizer"
     in_text = f"{mix.prompt_chars:,} characters in, {mix.output_chars:,} out"
-    mixed = tuple(row | {"mix_tokens_per_s": per_s(row["mix_runtime_s"], mix.output_tokens)}
+    mixed = tuple({**row, "mix_tokens_per_s": per_s(row["mix_runtime_s"], mix.output_tokens)}
                   for row in rows if row["mix_runtime_s"].known)  # fmt: skip
-    texts = tuple(row | {"text_chars_per_s": per_s(row["text_runtime_s"], mix.output_chars)}
+    texts = tuple({**row, "text_chars_per_s": per_s(row["text_runtime_s"], mix.output_chars)}
                   for row in rows if row["text_runtime_s"].known)  # fmt: skip
     parts = (
         View("mix", "The same number of tokens, alone on the hardware",
