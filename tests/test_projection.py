@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from joulebook.models.projection.base import base_of
 from joulebook.models.projection.compare import between as apart
 from joulebook.models.projection.compare import levels, reproduced
 from joulebook.models.projection.engines import engine_of, engines
-from joulebook.models.projection.money import api_cost_usd, carbon_price_cost_usd
+from joulebook.models.projection.money import api_cost_usd, carbon_price_cost_usd, costs
 from joulebook.models.projection.outcome import Sampling, energy_index, project
 from joulebook.models.projection.portfolio import Portfolio, Price, UseCase, of_the_paper
 from joulebook.models.projection.ramps import compound, linear, logistic
@@ -501,6 +502,28 @@ def test_what_calls_and_carbon_cost():
     # 1000 requests × ($1 in + $2 out × 3 times as long); 5 t at 100 $/t
     assert api_cost_usd(1000, Price(1, 2, "list"), output=3) == 7000
     assert carbon_price_cost_usd(5e6, price_usd_per_t=100) == 500
+
+
+def test_electricity_of_one_s_own_machines():
+    # 250,000 requests of 1 Wh × PUE 1.2 = 300 kWh, in two places together, at $0.20; five times as much in 2030: steady
+    site = Site(region="FR", pue=(1.2, 1.2, 1.2), price_usd_per_kwh=(0.1, 0.2, 0.3))
+    shared = replace(chat(), regions={"FR": 0.5, "DE": 0.5})
+    made = project(base_of(Portfolio("one", (shared,), 2024), engine_of("measured"), site), preset("steady"))
+    first, *_, last = costs(made, site)
+    assert first.electricity_usd.mid == pytest.approx(300 * 0.2)
+    # 5.29 × 3 × 1.43 ÷ 4.4 = 5.158
+    assert last.electricity_usd.mid == pytest.approx(300 * 0.2 * 5.29 * 3 * 1.43 / 4.4)
+    assert (first.api_usd.reason, first.carbon_usd.known) == ("nothing of it is bought at an API", False)
+
+
+def test_calls_of_an_api_grow_with_use_and_length():
+    # 250,000 requests of $0.001 + $0.002; high: 10.09 times as many, answers three times as long
+    bought = chat(energy_j=None, provider="openai", model="gpt-4o", price=Price(0.001, 0.002, "list"))
+    site = Site(region="FR")
+    made = project(base_of(Portfolio("one", (bought,), 2024), engine_of("ecologits"), site), preset("high"))
+    first, *_, last = costs(made, site)
+    assert first.api_usd.mid == pytest.approx(750)
+    assert last.api_usd.mid == pytest.approx(250_000 * 10.09 * (0.001 + 0.002 * 3))
 
 
 # The command and the Views ----------------------------------------------------------------------------------------

@@ -31,13 +31,13 @@ class Base:
     cells: Mapping[Cell, Mapping[Part, float]]
     spread: Mapping[str, Range]
     method: str
-    said: tuple[tuple[UseCase, Said], ...]
+    said: tuple[tuple[UseCase, str, Said], ...]  # of each use case at each of its places
     missing: Mapping[str, str] = field(default_factory=dict[str, str])
     covers: Mapping[str, str] = field(default_factory=dict[str, str])
 
     @property
     def silent(self) -> tuple[tuple[UseCase, str], ...]:
-        return tuple((use_case, said.reason) for use_case, said in self.said if said.reason)
+        return tuple((use_case, said.reason) for use_case, _, said in self.said if said.reason)
 
     @property
     def why_unknown(self) -> str:
@@ -49,11 +49,11 @@ class Base:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(f"{said.engine}: {note}" for _, said in self.said for note in said.notes))
+        return tuple(dict.fromkeys(f"{said.engine}: {note}" for _, _, said in self.said for note in said.notes))
 
     @property
     def factor_ids(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(name for _, said in self.said for name in said.factor_ids))
+        return tuple(dict.fromkeys(name for _, _, said in self.said for name in said.factor_ids))
 
     def total(self, category: str) -> float:
         return sum(value for parts in self.cells.values() for part, value in parts.items() if part[0] == category)
@@ -61,18 +61,18 @@ class Base:
 
 def base_of(portfolio: Portfolio, engine: Engine, site: Site) -> Base:
     """Every use case asked about at each of its places, and summed."""
-    said: list[tuple[UseCase, Said]] = []
+    said: list[tuple[UseCase, str, Said]] = []
     sums: dict[Cell, dict[Part, Range]] = {}
     for use_case in portfolio.use_cases:
         for region, share in use_case.regions.items():
             told = engine.say(use_case, place_of(region, site))
-            said.append((use_case, told))
+            said.append((use_case, region, told))
             cell = sums.setdefault((use_case.kind, region), {})
             for part, values in told.parts.items():
                 year = scaled(values, use_case.requests_per_year * share)
                 cell[part] = added(cell.get(part, (0.0, 0.0, 0.0)), year)
     cells = {cell: {part: values[1] for part, values in parts.items()} for cell, parts in sums.items() if parts}
-    answers = [told for _, told in said if not told.reason]
+    answers = [told for _, _, told in said if not told.reason]
     missing = _missing(answers)
     return Base(
         portfolio, engine, cells, _spread(sums), weakest([told.method for told in answers]) if answers else "unknown",

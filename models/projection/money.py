@@ -36,12 +36,16 @@ class Cost(NamedTuple):
 
 
 def priced(portfolio: Portfolio, home: Path) -> Portfolio:
-    """The same portfolio, with the prices of today for the use cases that name a model."""
-    use_cases = (
-        replace(each, price=_quoted(each, home)) if each.model and each.price is None else each
-        for each in portfolio.use_cases
-    )
+    """The same portfolio, with the prices of today for the use cases that name a model: each kind of call asked once."""
+    asked = {_call(each): each for each in portfolio.use_cases if each.model and each.price is None}
+    prices = {call: _quoted(each, home) for call, each in asked.items()}
+    use_cases = (replace(each, price=each.price or prices.get(_call(each))) for each in portfolio.use_cases)
     return replace(portfolio, use_cases=tuple(use_cases))
+
+
+def _call(use_case: UseCase) -> tuple[object, ...]:
+    """What the price of a request depends on."""
+    return (use_case.provider, use_case.model, use_case.input_tokens, use_case.output_tokens, use_case.calls)
 
 
 def _quoted(use_case: UseCase, home: Path) -> Price | None:
@@ -109,8 +113,8 @@ def _of_electricity(projection: Projection, site: Site, prices: Sequence[float])
     """Of one's own machines: the measured use cases. Their share of the energy is taken to stay."""
     base = projection.base
     own_wh = sum(
-        said.parts["energy", "grid"][1] * use_case.requests_per_year
-        for use_case, said in base.said
+        said.parts["energy", "grid"][1] * use_case.requests_per_year * use_case.regions[region]
+        for use_case, region, said in base.said
         if use_case.energy_j is not None and not said.reason
     )
     if not own_wh:

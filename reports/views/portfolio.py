@@ -35,7 +35,7 @@ def portfolio(ledger: Ledger, asked: Asked | None = None) -> View:
     asked = asked or Asked()
     found = portfolio_of(ledger, asked)
     base = base_of(found, engine_of(asked.engine or EVIDENCE), load_site(ledger.home))
-    rows = tuple(_row(base, use_case, region, said) for use_case, region, said in _told(base))
+    rows = tuple(_row(base, use_case, region, said) for use_case, region, said in base.said)
     energy, carbon = (_total(base, rows, category) for category in ("energy", "gwp"))
     requests = sum(use_case.requests_per_year for use_case in found.use_cases)
     known = [row for row in rows if row["energy"].known]
@@ -52,12 +52,6 @@ def portfolio(ledger: Ledger, asked: Asked | None = None) -> View:
         alerts=tuple(left_out(base)),
         notes=(*found.notes, "Defaults are fields that nobody filled in: they have the study's values.", *base.notes),
     )  # fmt: skip
-
-
-def _told(base: Base) -> list[tuple[UseCase, str, Said]]:
-    """What the engine said of each use case at each of its places."""
-    asked = [(use_case, region) for use_case in base.portfolio.use_cases for region in use_case.regions]
-    return [(use_case, region, said) for (use_case, region), (_, said) in zip(asked, base.said, strict=True)]
 
 
 def _row(base: Base, use_case: UseCase, region: str, said: Said) -> Mapping[str, Any]:
