@@ -36,7 +36,7 @@ class Cost(NamedTuple):
 
 
 def priced(portfolio: Portfolio, home: Path) -> Portfolio:
-    """The same portfolio, with the prices of today for the use cases that name a model: each kind of call asked once."""
+    """The same portfolio, with the prices of today for use cases that name a model: each kind of call asked once."""
     asked = {_call(each): each for each in portfolio.use_cases if each.model and each.price is None}
     prices = {call: _quoted(each, home) for call, each in asked.items()}
     use_cases = (replace(each, price=each.price or prices.get(_call(each))) for each in portfolio.use_cases)
