@@ -127,12 +127,12 @@ def load(con: duckdb.DuckDBPyConnection, chunks: Sequence[Chunk]) -> list[BadLin
     """Fill the temporary view `event` with the good events of some chunks. The bad lines are returned."""
     lines = sum(chunk.data.count(b"\n") for chunk in chunks)
     try:
-        _read(con, chunks)
+        read(con, chunks)
         odd = _odd(con)
     except _UNREADABLE:
         return _line_by_line(con, chunks)
-    read = con.execute("select count(*) from raw_event").fetchone()
-    return [] if not odd and read == (lines,) else _line_by_line(con, chunks)
+    found = con.execute("select count(*) from raw_event").fetchone()
+    return [] if not odd and found == (lines,) else _line_by_line(con, chunks)
 
 
 def make_empty(con: duckdb.DuckDBPyConnection) -> None:
@@ -145,8 +145,11 @@ def make_empty(con: duckdb.DuckDBPyConnection) -> None:
 # The fast path ----------------------------------------------------------------------------------------------------
 
 
-def _read(con: duckdb.DuckDBPyConnection, chunks: Sequence[Chunk]) -> None:
-    """All lines of some chunks as rows of `raw_event`. Raises one of `_UNREADABLE` when some line is no object."""
+def read(con: duckdb.DuckDBPyConnection, chunks: Sequence[Chunk]) -> None:
+    """All lines of some chunks as rows of `raw_event` and of the view `event`, whatever they say.
+
+    Raises one of `_UNREADABLE` when some line is no object.
+    """
     full = [chunk for chunk in chunks if chunk.data] or [Chunk("", "", 0, b"\n")]
     columns = ", ".join(f"{name}: '{_READ_AS[kind]}'" for name, kind in FIELDS.items())
     with _as_files([chunk.data for chunk in full]) as paths:
@@ -287,7 +290,7 @@ def _line_by_line(con: duckdb.DuckDBPyConnection, chunks: Sequence[Chunk]) -> li
             good.append(line)
     good, refused = _readable(con, good)
     bad += [_bad(line, "not an event of the known shape") for line in refused]
-    _read(con, _numbered(good))
+    read(con, _numbered(good))
     odd = _odd(con)
     con.execute("delete from raw_event where line_at in (select unnest(?))", [[at for at, _ in odd]])
     return bad + [_bad(good[at], reason) for at, reason in odd if at is not None]
@@ -314,7 +317,7 @@ def _numbered(lines: Sequence[Chunk]) -> list[Chunk]:
 def _readable(con: duckdb.DuckDBPyConnection, lines: list[Chunk]) -> tuple[list[Chunk], list[Chunk]]:
     """The lines that DuckDB can read, and the few that only it refuses: found by halving."""
     try:
-        _read(con, _numbered(lines))
+        read(con, _numbered(lines))
     except _UNREADABLE:
         if len(lines) == 1:
             return [], lines
