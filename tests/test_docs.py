@@ -32,7 +32,8 @@ def typed() -> list[list[str]]:
     """Every `joulebook …` of the README, in its blocks of commands and in its running text."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     lines += re.findall(r"`(joulebook [^`]+)`", README)
-    return [shlex.split(line, comments=True) for line in lines if line.startswith("joulebook ")]
+    typed = [shlex.split(line, comments=True) for line in lines if line.startswith("joulebook ")]
+    return [words[: words.index(">")] if ">" in words else words for words in typed]  # what follows is the shell's
 
 
 @pytest.mark.parametrize("code", blocks("python"))
