@@ -67,7 +67,7 @@ def _machine(parser: argparse.ArgumentParser) -> None:
 
 
 def _writing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", metavar="FILE", help="write the profile there")
+    parser.add_argument("--out", metavar="FILE", help="write the profile there, over a file that is there")
     parser.add_argument("--keep", action="store_true", help="put the profile into the home, for `joulebook idealized`")
 
 

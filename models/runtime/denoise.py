@@ -38,7 +38,8 @@ LOWEST_QUANTILE, REQUESTS_BELOW = 0.01, 2.0  # the edge is the quantile with two
 STREAM_QUANTILE = 0.1  # of the time between tokens, which is itself a mean over the tokens of a request
 LEAST_STREAMS = 10
 LEAST_REQUESTS = 10
-DRAWS = 200
+MOST_REQUESTS = 1000  # of more, so many are drawn by lot: ten of them are the edge, and a page need not wait
+DRAWS = 100
 Envelope = Callable[[Samples, Floats], Floats]
 
 
@@ -55,7 +56,7 @@ class Denoised:
     left_out: Mapping[str, int]
     how: str
     per_output_token_s: Estimate
-    first_token_s: Estimate  # of a prompt of the median length
+    first_token_s: Estimate  # the edge of all of them, short prompts and long
     profile: Profile | None = None
     refused: str | None = None
     below: float | None = None  # the share of the requests that lie under the envelope
@@ -66,18 +67,25 @@ def denoise(samples: Samples, model: str, seed: int = 0) -> Denoised:
     random = np.random.default_rng(seed)
     streams = pick(samples, _streamed(samples))
     has_streams = len(streams) >= LEAST_STREAMS
-    told = streams if has_streams else samples
-    about = (model, len(told), samples.left_out)
+    told = _few(streams if has_streams else samples, random)
+    about = (model, len(streams if has_streams else samples), samples.left_out)
     nothing = unknown("s", "too few of the requests streamed")
     first_s = _drawn_quantile(streams.first_token_s, edge(len(streams)), random) if has_streams else nothing
     try:
-        how, profile = _from_streams(streams, model, random) if has_streams else _from_ends(samples, model, random)
+        how, profile = (_from_streams if has_streams else _from_ends)(told, model, random)
     except Unidentified as why:
         each_s = _drawn_quantile(between_tokens_s(streams), STREAM_QUANTILE, random) if has_streams else nothing
         return Denoised(*about, "streams" if has_streams else "none", each_s, first_s, refused=str(why))
     each_s = between(profile.coefficients.per_output_token_s, "s", "modelled")
     below = float(np.mean(told.runtime_s < _runtime_s(profile, told) * (1 - 1e-9)))
     return Denoised(*about, how, each_s, first_s, profile, below=below)
+
+
+def _few(samples: Samples, random: np.random.Generator) -> Samples:
+    """At most so many of the requests, drawn by lot."""
+    if len(samples) <= MOST_REQUESTS:
+        return samples
+    return pick(samples, random.choice(len(samples), MOST_REQUESTS, replace=False))
 
 
 def _runtime_s(profile: Profile, samples: Samples) -> Floats:
