@@ -111,8 +111,8 @@ def _published(hardware: str) -> View:
     told = f"One {hardware} is taken as {mid} ({low} to {high}); {len(figures)} published figures run from {ends}."
     rows = (_single(own, f"{hardware}, as taken"), *(_single(each, each.hardware) for each in figures))
     names = tuple(f"{row['hardware']}: {row['source']}" if row["is_published"] else row["hardware"] for row in rows)
-    ranges = [tuple(getattr(row["gwp_g"], end) for row in rows) for end in ("mid", "low", "high")]
-    figure = Figure("bars", f"Making one {hardware}", "g", (Series("CO₂e", names, *ranges),), told)
+    mid_g, low_g, high_g = (tuple(getattr(row["gwp_g"], end) for row in rows) for end in ("mid", "low", "high"))
+    figure = Figure("bars", f"Making one {hardware}", "g", (Series("CO₂e", names, mid_g, low_g, high_g),), told)
     title = f"What is published of one {hardware}"
     return View(f"published_{hardware}", title, told, columns=SINGLE, rows=rows, figure=figure)
 

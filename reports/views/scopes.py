@@ -17,6 +17,7 @@ from joulebook.accounting.records import weakest
 from joulebook.accounting.scopes import (
     Covered,
     Stretch,
+    by_what,
     fuel_g,
     inventory,
     market,
@@ -80,11 +81,11 @@ def _rows(
     cloud = (total(own, "life_cycle_g"), subject.embodied("gwp_g")) if is_cloud else (unknown("g", OWN),) * 2
     electricity = {
         "scope_2_location": (total(own, "location_g"), match),
-        "scope_2_market": (by_market, _by_what(own, covered)),
+        "scope_2_market": (by_market, by_what(own, covered)),
         "scope_3_3_upstream": (upstream(own), match),
         "scope_3_3_losses": (_losses(own), match),
     }
-    told = {
+    told: dict[str, tuple[Estimate, str | None]] = {
         "scope_1": (fuel_g(load_fuel(home), *days), None),
         "scope_3_1_api": (_sum_of([each.of("gwp_g") for each in called]), None),
         "scope_3_1_cloud": (cloud[0], match),
@@ -92,7 +93,8 @@ def _rows(
         "scope_3_2": (inventory(load_assets(home), *days, "gwp_g", "g"), None),
         **(dict.fromkeys(electricity, (unknown("g", PROVIDERS), None)) if is_cloud else electricity),
     }
-    return [_row(key, *told[key], _of_engines(called) if key == "scope_3_1_api" else "") for key in LINES]
+    remarks = {"scope_3_1_api": _of_engines(called)}
+    return [_row(key, amount, fit, remarks.get(key, "")) for key in LINES for amount, fit in [told[key]]]
 
 
 def _tile(row: dict[str, Any]) -> Tile:
@@ -121,15 +123,6 @@ def _match(subject: Subject, own: Sequence[Stretch]) -> str | None:
 def _losses(own: Sequence[Stretch]) -> Estimate:
     told = total(own, "losses_g")
     return told if told.known or not own else unknown("g", "no source has the losses of the grid of this place")
-
-
-def _by_what(own: Sequence[Stretch], covered: Sequence[Covered]) -> str:
-    """What market-based rests on: contracts, the residual mix, the grid; the weakest of them last."""
-    used_j = sum(each.energy_j for each in covered)
-    whole_j = sum(stretch.amounts["facility_j"][1] for stretch in own)
-    rest = "residual mix" if own and all(stretch.has_residual for stretch in own) else "location-based"
-    named = ["contracts"] if used_j else []
-    return " + ".join(named if used_j >= whole_j * (1 - 1e-9) and used_j else [*named, rest])
 
 
 def _sum_of(amounts: Sequence[Estimate]) -> Estimate:
