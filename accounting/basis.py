@@ -5,6 +5,8 @@
     <home>/kept/site-<site id>.json        what a site declared
     <home>/kept/history.jsonl              which basis was in force, and from when on
 
+A basis that was made for one question, as that of an earlier day, is kept as well; it is in no history.
+
 Both ids are made of the content. A basis is named by both, as in `3f2a9c0d1e4b-77c1d02a9f30`, and never changes: the
 same ledger under the same basis gives the same numbers, whatever tables a later version of joulebook brings. A factor
 set may also be named alone; it is then seen from the site of now. Prices of tokens have versions of their own.
@@ -19,7 +21,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
@@ -84,25 +86,35 @@ def keep(home: Path, basis: Basis) -> None:
     newest = kept(home)[:1]
     if not newest or newest[0].basis_id != basis.basis_id:
         with suppress(OSError):
-            _write(home, basis)
+            _store(home, basis)
+            _note(home, basis)
 
 
-def _write(home: Path, basis: Basis) -> None:
+def keep_aside(home: Path, basis: Basis) -> None:
+    """Keep a basis that was made for one question, so that its id finds it again."""
+    with suppress(OSError):
+        _store(home, basis)
+
+
+def _store(home: Path, basis: Basis) -> None:
     folder(home).mkdir(parents=True, exist_ok=True)
     for series in basis.factors.series:
         store_series(folder(home), series)
-    _write_once(folder(home) / f"factors-{basis.factors.set_id}.json.gz", _packed(basis.factors))
-    _write_once(folder(home) / f"site-{basis.site_id}.json", _site_text(basis.site).encode())
+    _write_once(folder(home) / f"factors-{basis.factors.set_id}.json.gz", lambda: _packed(basis.factors))
+    _write_once(folder(home) / f"site-{basis.site_id}.json", lambda: _site_text(basis.site).encode())
+
+
+def _note(home: Path, basis: Basis) -> None:
     line = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "basis_id": basis.basis_id,
             "region": basis.site.region, "rows": len(basis.factors.rows)}  # fmt: skip
     with (folder(home) / "history.jsonl").open("ab") as file:
         file.write(json.dumps(line).encode() + b"\n")
 
 
-def _write_once(path: Path, content: bytes) -> None:
+def _write_once(path: Path, content: Callable[[], bytes]) -> None:
     if not path.exists():
         draft = path.with_suffix(f".{os.getpid()}.tmp")
-        draft.write_bytes(content)
+        draft.write_bytes(content())
         draft.replace(path)
 
 
@@ -164,7 +176,12 @@ def find(home: Path, named: str) -> Basis:
 
 
 def on_day(home: Path, day: date) -> Basis:
-    """The basis that was in force at the end of a day; before the history began, what today's tables knew by then."""
+    """The basis that was in force at the end of a day; before the history began, what today's tables knew by then.
+
+    Raises InputError for a day to come: what will be in force then nobody knows.
+    """
+    if day > datetime.now(UTC).date():
+        raise InputError(f"{day} is still to come: write a day that is over, today, or now")
     before = [line for line in kept(home) if line.since.date() <= day]
     if before:
         return replace(by_id(home, before[0].basis_id), because=f"in force on {day}")
@@ -176,7 +193,9 @@ def known_by(basis: Basis, day: date) -> Basis:
     factors = basis.factors.as_of(day)
     if not factors.rows:
         oldest = min(row.retrieved for row in basis.factors.rows)
-        raise InputError(f"no factor was known on {day}: the oldest of this set was retrieved on {oldest}")
+        raise InputError(
+            f"no factor was known on {day}: the oldest of this set was retrieved on {oldest}; write a later day"
+        )
     return Basis(basis.site, factors, f"{basis.because}, less what was not known on {day}")
 
 

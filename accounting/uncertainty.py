@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Dist = Callable[[Array], Array]  # from probabilities, inside 0 to 1, to values
     Input = Range | Dist
 
-DRAWS = 4096
+DRAWS, MOST_DRAWS = 4096, 2**20
 SEED = 0
 MOST_CORNERS = 16  # inputs, of which the corners are two to this power
 P5, P50, P95 = 0.05, 0.5, 0.95
@@ -116,8 +116,8 @@ def draws(
 
     Raises InputError for another `n`, for a range that is none, and for correlations that cannot hold at once.
     """
-    if n < 2 or n & (n - 1):
-        raise InputError(f"the number of draws must be a power of two such as {DRAWS}, not {n}")
+    if not 2 <= n <= MOST_DRAWS or n & (n - 1):
+        raise InputError(f"the number of draws must be a power of two such as {DRAWS}, up to {MOST_DRAWS}, not {n}")
     if not inputs:
         return {}
     names = list(inputs)

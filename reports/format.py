@@ -25,6 +25,7 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "kgSb": (("ngSb", 1e-12), ("µgSb", 1e-9), ("mgSb", 1e-6), ("gSb", 1e-3), ("kgSb", 1.0)),
     "USD": (("µ$", 1e-6), ("m$", 1e-3), ("$", 1.0)),
     "W": (("mW", 1e-3), ("W", 1.0), ("kW", 1e3), ("MW", 1e6)),
+    "J/kWh": (("J/kWh", 1.0), ("kJ/kWh", 1e3), ("MJ/kWh", 1e6)),
     "FLOP": _by_thousands("FLOP"),
     "FLOP/s": _by_thousands("FLOP/s"),
     "FLOP/J": _by_thousands("FLOP/J"),

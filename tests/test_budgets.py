@@ -567,6 +567,9 @@ def test_wrong_input_is_one_sentence_and_nothing_is_checked(spent: Path, capsys:
     code, out, err = run(spent, capsys, TIGHT, "--notify")
     assert (code, out) == (2, "")
     assert "nobody to tell" in err
+    code, out, err = run(spent, capsys, TIGHT, "--as-of", "2199-01-01")
+    assert (code, out) == (2, "")
+    assert "--as-of 2199-01-01 00:00 is still to come" in err
 
 
 def test_names_are_data(spent: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -134,7 +134,10 @@ def test_one_newer_run_has_the_spread_of_those_before(joules: Book) -> None:
 
 
 def test_what_all_share_cancels(cpu: Book) -> None:
-    """100 s three times and 120 s three times on one machine: 1.2, whatever its watts per busy CPU are."""
+    """100 s three times and 120 s three times on one machine: 1.2, whatever its watts per busy CPU are.
+
+    What they used is as unsure as ever: 200 – 400 – 800 J before.
+    """
     for amount in (100, 100, 100):
         cpu.run(amount)
     for amount in (120, 120, 120):
@@ -142,6 +145,8 @@ def test_what_all_share_cancels(cpu: Book) -> None:
     found = cpu.asked(candidate="v=2")
     assert ends(found) == about(1.2, 1.2, 1.2)
     assert (found.verdict, found.shares_factors) == ("regression", True)
+    energy = found.baseline.energy
+    assert (energy.low, energy.mid, energy.high) == about(200, 400, 800)
 
 
 def test_between_machines_nothing_cancels(cpu: Book) -> None:

@@ -145,6 +145,28 @@ def test_a_day_is_what_was_in_force_on_it(home, capsys, tables):
     assert json.loads(both)["basis"]["factor_set"] == THEN.set_id
 
 
+def test_what_was_asked_of_an_earlier_day_comes_back_by_its_id(home, capsys, tables):
+    """Also when later tables know nothing of that day any more; it never was in force."""
+    two_months(home)
+    tables["now"] = NOW
+    old = ask(home, capsys, "assess", "--as-of", "2026-05-01", "--json")
+    named = json.loads(old)["basis"]["basis_id"]
+    restated = ask(home, capsys, "restate", "2026-05-01", "--json")
+    tables["now"] = FactorSet(tuple(replace(row, retrieved=CORRECTED) for row in NOW.rows))
+    assert ask(home, capsys, "assess", "--factor-set", named, "--json") == old
+    now = json.loads(restated)["to"]["basis_id"]
+    assert ask(home, capsys, "restate", named, now, "--json") == restated
+    assert bases.kept(home) == []
+
+
+def test_what_is_not_known_has_its_line(home, capsys):
+    """These tables have no primary energy: the table of ranges says so, and does not leave it out."""
+    told = views.assessment(assess(two_months(home), Scope(), Basis(HERE, THEN)))
+    rows = {row["label"]: row for row in told.parts[0].rows}
+    assert list(rows)[-2:] == ["Primary energy", "Minerals"]
+    assert (rows["Primary energy"]["amount"].mid, rows["Primary energy"]["tier"]) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -152,6 +174,9 @@ def test_a_day_is_what_was_in_force_on_it(home, capsys, tables):
         (("assess", "--factor-set", "../../x"), 2, "names no basis"),
         (("assess", "--as-of", "2020-01-01"), 2, "the oldest of this set was retrieved on 2026-01-01"),
         (("assess", "--draws", "1000"), 2, "a power of two"),
+        (("assess", "--draws", str(2**34)), 2, "up to 1048576, not 17179869184"),
+        (("assess", "--as-of", "2199-01-01"), 2, "2199-01-01 is still to come"),
+        (("assess", "--factor-set", ""), 2, "'' names no basis"),
         (("assess", "--since", "2026-02-01", "--until", "2026-01-01"), 2, "is not before"),
         (("restate", "now", "soon"), 2, "names no basis"),
     ],

@@ -67,10 +67,14 @@ class Run:
 
 
 class Mean(NamedTuple):
-    """A group of runs: the mean energy per unit with its range, and how far apart its runs are (in logarithms)."""
+    """A group of runs: the mean energy per unit with its range, and how far apart its runs are (in logarithms).
+
+    `own`: the same energy with no more range than what the groups do not share.
+    """
 
     runs: Sequence[Run]
     energy: Estimate
+    own: Ends
     mean_log: float
     variance: float | None  # of one run; None of a single one
 
@@ -134,17 +138,20 @@ def judge(ratio: Estimate, threshold: float) -> str:
 
 def _mean(runs: Sequence[Run], per: str, shares: bool) -> Mean:
     """The mean of a group; its logarithms are those of the middle values."""
-    ends = [_per(run.own if shares else run.whole, _amount(run, per)) for run in runs]
-    logs = [log(one.mid) for one in ends]
+    amounts = [_amount(run, per) for run in runs]
+    compared = [run.own if shares else run.whole for run in runs]
+    logs = [log(energy.mid / amount) for energy, amount in zip(compared, amounts, strict=True)]
     mean_log = fsum(logs) / len(logs)
     variance = fsum((value - mean_log) ** 2 for value in logs) / (len(logs) - 1) if len(logs) > 1 else None
-    energy = between([fsum(one[end] for one in ends) / len(ends) for end in range(3)], f"J/{per}",
-                     weakest([run.method for run in runs]))  # fmt: skip
-    return Mean(runs, energy, mean_log, variance)
+    whole = _mean_of([run.whole for run in runs], amounts)
+    energy = between(whole, f"J/{per}", weakest([run.method for run in runs]))
+    return Mean(runs, energy, _mean_of(compared, amounts), mean_log, variance)
 
 
-def _per(energy: Ends, amount: float) -> Ends:
-    return Ends(*(end / amount for end in energy))
+def _mean_of(energies: Sequence[Ends], amounts: Sequence[float]) -> Ends:
+    """The mean energy per unit, at each end of the range."""
+    each = [[end / amount for end in energy] for energy, amount in zip(energies, amounts, strict=True)]
+    return Ends(*(fsum(ends) / len(each) for ends in zip(*each, strict=True)))
 
 
 def _amount(run: Run, per: str) -> float:
@@ -180,7 +187,7 @@ def _t(freedom: float) -> float:
 
 def _ratio(baseline: Mean, candidate: Mean, spread: float, *, is_bound: bool) -> Estimate:
     """The ratio with its interval. Ranges add as they are where they alone decide, else in quadrature."""
-    above, below = _reach(candidate.energy), _reach(baseline.energy)
+    above, below = _reach(candidate.own), _reach(baseline.own)
     if is_bound:
         up, down = above[1] + below[0], above[0] + below[1]
     else:
@@ -192,9 +199,9 @@ def _ratio(baseline: Mean, candidate: Mean, spread: float, *, is_bound: bool) ->
     return between([exp(middle - down), exp(middle), exp(middle + up)], "1", method)
 
 
-def _reach(energy: Estimate) -> tuple[float, float]:
+def _reach(energy: Ends) -> tuple[float, float]:
     """How far low and high are from the middle, in logarithms."""
-    low, mid, high = energy.low or 0.0, energy.mid or 0.0, energy.high or 0.0
+    low, mid, high = energy
     return (log(mid / low) if low > 0 else inf), log(high / mid)
 
 

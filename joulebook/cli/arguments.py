@@ -259,7 +259,7 @@ def _restate(add: Add) -> None:
     parser = add(
         "restate",
         "show what changes in a period from one set of factors to another, and why, run by run",
-        "joulebook restate 2026-01-31 now --since 2026-01-01 --until 2026-02-01",
+        "joulebook restate 2026-11-24 now --since 2026-01-01",
     )
     told = "a day (what was in force on it), `now`, or an id of `joulebook assess --factor-set list`"
     parser.add_argument("before", metavar="FROM", help=told)

@@ -33,7 +33,7 @@ def check(args: argparse.Namespace) -> int:
     written = budgets.load(_path(args))
     if args.notify:
         _targets(written)  # a wrong address is told before anything is evaluated
-    checked = budgets.check(ledger_of(args), written.budgets, args.as_of or datetime.now(UTC))
+    checked = budgets.check(ledger_of(args), written.budgets, _instant(args.as_of))
     told = _tell(args, written, checked) if args.notify else []
     _answer(args, checked, told, sent(home_of(args)))
     lost = written.notify.must_arrive and any(one.outcome == "failed" for one in told)
@@ -62,6 +62,13 @@ def _regression(args: argparse.Namespace) -> int:
     else:
         draw(regression(found))
     return 0 if found.is_ok else FAILED
+
+
+def _instant(as_of: datetime | None) -> datetime:
+    now = datetime.now(UTC)
+    if as_of and as_of > now:
+        raise InputError(f"--as-of {as_of:%Y-%m-%d %H:%M} is still to come: nobody knows what will be burnt by then")
+    return as_of or now
 
 
 def _path(args: argparse.Namespace) -> Path:

@@ -44,11 +44,14 @@ def assess(args: argparse.Namespace) -> int:
 def restate(args: argparse.Namespace) -> int:
     """What changes between two bases, each a day, `now`, or an id that was kept."""
     from joulebook.accounting.assessment import restate as ask
-    from joulebook.accounting.basis import find
+    from joulebook.accounting.basis import find, keep_aside
 
     scope = _scope(args)
     home, ledger = home_of(args), ledger_of(args)
-    told = ask(ledger, scope, find(home, args.before), find(home, args.after))
+    before, after = find(home, args.before), find(home, args.after)
+    for each in (before, after):
+        keep_aside(home, each)
+    told = ask(ledger, scope, before, after)
     if args.json:
         print_json(_restatement_json(told))
         return 0
@@ -66,18 +69,21 @@ def _scope(args: argparse.Namespace) -> Scope:
 
 
 def _basis(args: argparse.Namespace) -> Basis:
-    """The basis that is asked for; that of now is kept, so that it can be asked for again."""
+    """The basis that is asked for, kept so that its id finds it again."""
     from joulebook.accounting import basis
 
     home, day = home_of(args), args.as_of.date() if args.as_of else None
-    if args.factor_set:
+    if args.factor_set is not None:
         found = basis.find(home, args.factor_set)
-        return basis.known_by(found, day) if day else found
-    if day:
-        return basis.on_day(home, day)
-    now = basis.current(home)
-    basis.keep(home, now)
-    return now
+        found = basis.known_by(found, day) if day else found
+    elif day:
+        found = basis.on_day(home, day)
+    else:
+        now = basis.current(home)
+        basis.keep(home, now)
+        return now
+    basis.keep_aside(home, found)
+    return found
 
 
 # JSON -------------------------------------------------------------------------------------------------------------

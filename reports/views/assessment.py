@@ -9,11 +9,10 @@ from joulebook.accounting.assess import CATEGORIES
 from joulebook.accounting.assessment import Assessment
 from joulebook.accounting.basis import Kept
 from joulebook.accounting.estimates import Estimate, exactly
-from joulebook.accounting.factors import Match
 from joulebook.accounting.lines import Run, Scope
 from joulebook.accounting.quality import Quality
 from joulebook.reports.format import day, mid_of, span_of
-from joulebook.reports.view import Column, FactorUse, Figure, Series, View
+from joulebook.reports.view import Column, Figure, Series, View
 from joulebook.reports.views.common import (
     IMPACT_COLUMNS,
     SHOWN,
@@ -25,6 +24,7 @@ from joulebook.reports.views.common import (
     of_project,
     period_of,
     plural,
+    use_of,
 )
 from joulebook.reports.views.quality import TIER, basis_in_words, tiers_in_words
 
@@ -106,8 +106,8 @@ def run_cells(run: Run) -> dict[str, Any]:
 def _ranges(told: Assessment, totals: Mapping[str, Estimate]) -> View:
     rows = tuple(
         {"label": LABELS[category], "amount": totals[category], "drawn": told.sampled[category],
-         "tier": quality.tier, "rests_on": listed(evidence(quality.rests_on))}
-        for category, quality in told.quality.items() if quality
+         "tier": quality and quality.tier, "rests_on": listed(evidence(rests_on(quality)))}
+        for category, quality in told.quality.items() if told.sampled
     )  # fmt: skip
     return View("ranges", "How sure the totals are", columns=RANGES, rows=rows)
 
@@ -153,14 +153,6 @@ def scope_in_words(scope: Scope) -> str:
     else:
         told = f"since {day(scope.since)}" if scope.since else "all time"
     return capital(told) + (f" · project {scope.project}" if scope.project else "")
-
-
-def use_of(match: Match) -> FactorUse:
-    factor = match.factor
-    return FactorUse(
-        factor.factor_id, factor.kind, factor.region, match.match, factor.low, factor.value, factor.high, factor.unit,
-        factor.source, factor.url, factor.valid,
-    )  # fmt: skip
 
 
 def kept_bases(kept: Iterable[Kept]) -> View:

@@ -21,11 +21,10 @@ from joulebook.accounting.budgets.forecast import Ends, total
 from joulebook.accounting.budgets.periods import DAY, midnight
 from joulebook.accounting.budgets.written import FILE_NAME
 from joulebook.accounting.estimates import Estimate, exactly
-from joulebook.accounting.factors import Match
 from joulebook.accounting.ledger import Ledger
 from joulebook.reports.format import amount, day, mid_of, moment, number, span_of
-from joulebook.reports.view import Column, FactorUse, Figure, Series, Tile, View
-from joulebook.reports.views.common import listed, plural
+from joulebook.reports.view import Column, Figure, Series, Tile, View
+from joulebook.reports.views.common import listed, plural, use_of
 
 COLUMNS = (
     Column("budget", "Budget"),
@@ -54,6 +53,7 @@ DECIDES = {
     "mid": "the best estimate is above",
     "high": "only the high end is above",
 }
+_HOW_ALLOWED = {"anomaly": "modelled"}  # by the days behind; all else by the limit, which somebody declared
 SHORT = {"low": "even low is above", "mid": "mid is above", "high": "only high is above"}
 OF = {"carbon": "carbon", "energy": "IT energy", "water": "water", "electricity": "electricity cost", "api": "API cost",
       "cost": "cost of electricity and APIs", "tokens": "tokens of calls"}  # fmt: skip
@@ -91,7 +91,7 @@ def checked_budgets(checked: Sequence[Checked], told: Sequence[Mapping[str, Any]
         rows=tuple(map(budget_row, checked)),
         parts=tuple(part for part in parts if part.rows or part.figure),
         notes=(*NOTES, *_notes(checked)),
-        factors=tuple({match.factor.factor_id: _use(match) for one in checked for match in one.matches}.values()),
+        factors=tuple({match.factor.factor_id: use_of(match) for one in checked for match in one.matches}.values()),
         alerts=tuple(rule_said(one, verdict) for one, verdict in broken),
     )
 
@@ -110,12 +110,6 @@ def _notes(checked: Sequence[Checked]) -> list[str]:
     if any(one.budget.measure.name in ("carbon", "energy", "water") for one in checked):
         missing.append("Carbon, energy and water are of runs: what APIs used elsewhere is not in them.")
     return missing
-
-
-def _use(match: Match) -> FactorUse:
-    factor = match.factor
-    return FactorUse(factor.factor_id, factor.kind, factor.region, match.match, factor.low, factor.value, factor.high,
-                     factor.unit, factor.source, factor.url, factor.valid)  # fmt: skip
 
 
 # One budget -------------------------------------------------------------------------------------------------------
@@ -241,7 +235,7 @@ def rule_row(one: Checked, verdict: Verdict) -> dict[str, Any]:
         "kind": verdict.rule.kind,
         "state": verdict.state,
         "value": verdict.value,
-        "allowed": None if allowed is None else exactly(allowed, unit, "declared"),
+        "allowed": None if allowed is None else exactly(allowed, unit, _HOW_ALLOWED.get(verdict.rule.kind, "declared")),
         "share": share(verdict.value, allowed),
         "decides": verdict.decides or None,
         "reason": verdict.reason or None,

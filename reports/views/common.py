@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec
 
 from joulebook.accounting.assess import KINDS, Assessor, assessor, estimate_of
 from joulebook.accounting.estimates import Estimate
-from joulebook.accounting.factors import load
+from joulebook.accounting.factors import Match, load
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.records import weakest
 from joulebook.reports.format import THIN, day, mid_of, moment, span_of
@@ -122,14 +122,18 @@ def factor_uses(assess: Assessor, rows: Sequence[Mapping[str, Any]]) -> tuple[Fa
     for kind in kinds:
         for piece in pieces:
             match = timeline[piece].matches.get(kind)
-            if match is None:
-                continue
-            factor = match.factor
-            uses[factor.factor_id] = FactorUse(
-                factor.factor_id, kind, factor.region, match.match, factor.low, factor.value, factor.high,
-                factor.unit, factor.source, factor.url, factor.valid,
-            )  # fmt: skip
+            if match is not None:
+                uses[match.factor.factor_id] = use_of(match)
     return tuple(uses.values())
+
+
+def use_of(match: Match) -> FactorUse:
+    """A factor and how well it fits, as a View names it."""
+    factor = match.factor
+    return FactorUse(
+        factor.factor_id, factor.kind, factor.region, match.match, factor.low, factor.value, factor.high, factor.unit,
+        factor.source, factor.url, factor.valid,
+    )  # fmt: skip
 
 
 _FROM_CPU_TIME = (
@@ -194,8 +198,8 @@ def in_words(estimate: Estimate, shares: Sequence[str] = ()) -> str:
 
 
 def listed(words: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(text for text in (", ".join(words[:-1]), words[-1]) if text)
+    """`a`, `a and b`, `a, b and c`; of nothing, nothing."""
+    return " and ".join(text for text in (", ".join(words[:-1]), *words[-1:]) if text)
 
 
 def capital(text: str) -> str:

@@ -12,6 +12,7 @@ from joulebook.models.footprint.place import Place
 from joulebook.models.footprint.spread import Answer, Spread
 from joulebook.reports.format import amount, number
 from joulebook.reports.view import Column, FactorUse, Figure, Series, Tile, View
+from joulebook.reports.views.common import use_of
 
 # category -> (its name, the unit it is drawn in, how many of that one of its own is)
 DRAWN = {
@@ -164,11 +165,4 @@ def _silence(engine: Footprint) -> str:
 
 
 def _factors(place: Place) -> tuple[FactorUse, ...]:
-    uses = [(match.factor, match.match) for match in place.matches.values()]
-    return tuple(
-        FactorUse(
-            each.factor_id, each.kind, each.region, match, each.low, each.value, each.high, each.unit, each.source,
-            each.url, each.valid,
-        )
-        for each, match in uses
-    )  # fmt: skip
+    return tuple(map(use_of, place.matches.values()))

@@ -73,7 +73,7 @@ def remarks(found: Compared) -> list[str]:
     """What must be known to read it right."""
     told = [RESTS_ON[found.basis]]
     if found.shares_factors:
-        told.append("All ran on one machine with the same sensors: the factors that they share cancel.")
+        told.append("All ran on one machine with the same sensors: the factors that they share cancel in the ratio.")
     if found.left_out:
         told.append(f"{plural(found.left_out, 'run')} of this name left out: not finished, failed, or without energy.")
     return told

@@ -12,8 +12,8 @@ from joulebook.accounting.factors import Match
 from joulebook.accounting.restate import FROM, IDLE, TO, Cause, change_of
 from joulebook.reports.format import amount, mid_of, number
 from joulebook.reports.view import Column, View
-from joulebook.reports.views.assessment import LABELS, MOST_RUNS, run_cells, scope_in_words, use_of
-from joulebook.reports.views.common import of_project, percent
+from joulebook.reports.views.assessment import LABELS, MOST_RUNS, run_cells, scope_in_words
+from joulebook.reports.views.common import of_project, percent, use_of
 
 TOTALS = (
     Column("label", ""),
@@ -129,7 +129,8 @@ def _difference(before: Match, after: Match) -> str:
     if before.match == after.match == "declared":
         return "the site declares another value"
     if before.factor.region != after.factor.region:
-        return f"another place, {before.match} → {after.match}"
+        fits = f", {before.match} → {after.match}" if before.match != after.match else ""
+        return f"another place{fits}"
     if before.factor.valid_from != after.factor.valid_from:
         return f"the row of {after.factor.valid_from.year}, not of {before.factor.valid_from.year}"
     return f"corrected, known since {after.factor.retrieved}"
