@@ -67,8 +67,8 @@ def denoise(samples: Samples, model: str, seed: int = 0) -> Denoised:
     random = np.random.default_rng(seed)
     streams = pick(samples, _streamed(samples))
     has_streams = len(streams) >= LEAST_STREAMS
-    told = _few(streams if has_streams else samples, random)
-    about = (model, len(streams if has_streams else samples), samples.left_out)
+    told = streams if has_streams else samples
+    about = (model, len(told), samples.left_out)
     nothing = unknown("s", "too few of the requests streamed")
     first_s = _drawn_quantile(streams.first_token_s, edge(len(streams)), random) if has_streams else nothing
     try:
@@ -119,7 +119,7 @@ def _from_streams(streams: Samples, model: str, random: np.random.Generator) -> 
     why = design.one_prompt(streams.prompt_tokens)
     if why:
         raise Unidentified(f"{why}; end to end, {design.one_length(streams.output_tokens) or 'that is no better'}")
-    return "streams", _profile(streams, model, stream_envelope, random)
+    return "streams", _profile(_few(streams, random), model, stream_envelope, random)
 
 
 def stream_envelope(streams: Samples, knots: Floats) -> Floats:
@@ -141,7 +141,7 @@ def _from_ends(samples: Samples, model: str, random: np.random.Generator) -> tup
         raise Unidentified(why)
     if float(np.median(cells(samples).trials)) >= MANY_TRIALS:
         return "minimum", _profile(samples, model, least_of_cells, random)
-    return "envelope", _profile(samples, model, lower_envelope, random)
+    return "envelope", _profile(_few(samples, random), model, lower_envelope, random)
 
 
 def _profile(samples: Samples, model: str, envelope: Envelope, random: np.random.Generator) -> Profile:
