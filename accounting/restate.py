@@ -117,17 +117,36 @@ def change_of(before: Estimate, after: Estimate) -> Estimate:
 def caused(lines: Lines) -> Caused:
     """What each thing that changed adds to each line, from the first basis to the second.
 
-    Needs as many looks at the formulas as there are sets of changes: two to the power of the changed kinds.
+    Needs as many looks at the formulas as there are sets of changes: two to the power of the groups that change.
     """
     kinds, np = changed(lines), numpy()
     added = {kind: {category: np.zeros(len(lines)) for category in CATEGORIES} for kind in kinds}
-    for chosen in _subsets(kinds):
-        amounts = _with(lines, chosen)
-        for kind in kinds:
-            weight = _weight(len(kinds), len(chosen), is_in=kind in chosen)
-            for category in _touched_by(kind):
-                added[kind][category] += weight * amounts[category]
+    groups = apart(kinds)
+    for chosen in _subsets(groups):
+        amounts = _with(lines, frozenset(kind for group in chosen for kind in group))
+        for group in groups:
+            weight = _weight(len(groups), len(chosen), is_in=group in chosen)
+            for kind in group:
+                for category in _touched_by(kind):
+                    added[kind][category] += weight * amounts[category]
     return Caused(lines, added)
+
+
+def apart(kinds: Sequence[str]) -> list[tuple[str, ...]]:
+    """Kinds in groups of which no two change the same category, such as a grid and a price of electricity.
+
+    What changes nothing of a category has no part in it and alters no other's part: so a group can change at once.
+    """
+    groups: list[list[str]] = []
+    for kind in kinds:
+        mine = set(_touched_by(kind))
+        for group in groups:
+            if all(mine.isdisjoint(_touched_by(other)) for other in group):
+                group.append(kind)
+                break
+        else:
+            groups.append([kind])
+    return [tuple(group) for group in groups]
 
 
 def changed(lines: Lines) -> list[str]:
@@ -154,9 +173,9 @@ def _touched_by(kind: str) -> list[str]:
     return [category for category, (_, kinds) in CATEGORIES.items() if kind in kinds or kind not in of_one]
 
 
-def _subsets(kinds: Sequence[str]) -> Iterable[frozenset[str]]:
-    for number in range(2 ** len(kinds)):
-        yield frozenset(kind for place, kind in enumerate(kinds) if number >> place & 1)
+def _subsets(groups: Sequence[tuple[str, ...]]) -> Iterable[frozenset[tuple[str, ...]]]:
+    for number in range(2 ** len(groups)):
+        yield frozenset(group for place, group in enumerate(groups) if number >> place & 1)
 
 
 def _weight(players: int, chosen: int, *, is_in: bool) -> float:
