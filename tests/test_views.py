@@ -11,7 +11,7 @@ import fcntl
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from handmade import START_NS, HandmadeJournal
@@ -151,24 +151,23 @@ def test_a_part_that_is_there_is_never_told_as_nothing(energies_j: dict[str, flo
     assert [plain(text) for text in evidence(energies_j)] == said
 
 
-@pytest.mark.parametrize(
-    ("before_s", "now_s", "days", "says"),
-    [
+def test_a_period_is_compared_with_the_one_before(home: Path) -> None:
+    """A project each: CPU-seconds of a run before, and of one so many days later."""
+    expected = [
         (1800, 900, 2, ", 50.0 % less than in the 2 days before."),
         (900, 1350, 2, ", 50.0 % more than in the 2 days before."),
         (900, 900, 7, ", as much as in the 7 days before."),
         (900, 2700, 1, ", 200 % more than in the 24 hours before."),
         (900, 2700, 0.5, ", 200 % more than in the 12 hours before."),
         (0, 900, 2, "of CO₂e."),  # nothing before: nothing to compare with
-    ],
-)
-def test_a_period_is_compared_with_the_one_before(
-    home: Path, before_s: float, now_s: float, days: float, says: str
-) -> None:
-    job(home, 0, before_s)
-    job(home, days * DAY, now_s)
-    view = views.overview(told(home), from_to(days * DAY, 2 * days * DAY))
-    assert view.sentence.endswith(says)
+    ]
+    for number, (before_s, now_s, days, _) in enumerate(expected):
+        job(home, 0, before_s, project=str(number))
+        job(home, days * DAY, now_s, project=str(number))
+    ledger = told(home)
+    for number, (*_, days, says) in enumerate(expected):
+        view = views.overview(ledger, from_to(days * DAY, 2 * days * DAY), str(number))
+        assert view.sentence.endswith(says)
 
 
 def test_what_went_wrong_is_counted(home: Path) -> None:
@@ -469,7 +468,8 @@ def test_a_report_holds_the_overview_and_every_run(home: Path) -> None:
     job(home, HOUR, name="b", host="beta")
     ledger = told(home)
     view, overview = views.report(ledger, period_of()), views.overview(ledger, period_of())
-    assert [part.key for part in view.parts] == ["by_day", "by_project", "by_name", "by_host", "runs"]
+    assert [part.key for part in view.parts] == [
+        "by_day", "by_project", "by_name", "by_host", "impact", "scopes", "runs"]  # fmt: skip
     assert (view.key, view.title, view.sentence) == ("report", "Energy and carbon of AI work", overview.sentence)
     assert [tile.value for tile in view.tiles] == [tile.value for tile in overview.tiles]
     assert [row["name"] for row in part(view, "runs").rows] == ["b", "a"]
@@ -480,8 +480,16 @@ def test_a_report_holds_the_overview_and_every_run(home: Path) -> None:
 # One run ----------------------------------------------------------------------------------------------------------
 
 
-def training(home: Path) -> tuple[str, str]:
+class Training(NamedTuple):
+    run: str
+    child: str
+    view: View
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Training:
     """100 s with 900 CPU-seconds: 300 of them before a child that takes 450, and 150 after it."""
+    home = tmp_path_factory.mktemp("trained")
     journal = HandmadeJournal(home)
     journal.sensor()
     run = journal.start(
@@ -497,12 +505,11 @@ def training(home: Path) -> tuple[str, str]:
     journal.end(90, child, run, counters={"cpu_time": 750.0})
     journal.end(100, run, counters={"cpu_time": 900.0}, exit_code=0)
     journal.write()
-    return run, child
+    return Training(run, child, views.run(told(home), run[:20]))
 
 
-def test_one_run(home: Path) -> None:
-    run, child = training(home)
-    view = views.run(told(home), run[:20])
+def test_one_run(trained: Training) -> None:
+    run, child, view = trained
     assert (view.title, view.subtitle) == ("train", "search · 01 Jan 2026 00:00:00 UTC · location-based")
     assert plain(view.sentence) == "Took 1 min 40 s, used 1.00 Wh (modelled, 0.500–2.00 Wh) and caused 300 mg of CO₂e."
     assert [part.key for part in view.parts] == [
@@ -526,10 +533,10 @@ def test_one_run(home: Path) -> None:
     assert child != run
 
 
-def test_a_span_is_part_of_its_parent(home: Path) -> None:
+def test_a_span_is_part_of_its_parent(trained: Training) -> None:
     """The run used 900 CPU-seconds × 4 W = 3600 J, of which its child 450 × 4 W = 1800 J."""
-    run, child = training(home)
-    spans = part(views.run(told(home), run), "spans")
+    run, child, view = trained
+    spans = part(view, "spans")
     found = [
         (row["span_id"], row["depth"], row["at_s"], row["duration_s"], ends(row["energy_j"])) for row in spans.rows
     ]
@@ -541,10 +548,9 @@ def test_a_span_is_part_of_its_parent(home: Path) -> None:
     assert plain(spans.figure.alt) == "Spans over time; the longest inside the run is epoch with 40.0 s."
 
 
-def test_power_is_what_was_used_between_two_readings(home: Path) -> None:
+def test_power_is_what_was_used_between_two_readings(trained: Training) -> None:
     """100 CPU-s in 10 s × 4 W = 40 W; 200 in 40 s: 20 W; 450 in 40 s: 45 W; 150 in 10 s: 60 W. All: 3600 J in 100 s."""
-    run, _ = training(home)
-    power = part(views.run(told(home), run), "power")
+    power = part(trained.view, "power")
     assert [row["at_s"] for row in power.rows] == pytest.approx([10, 50, 90, 100])  # the ends of the steps
     assert [row["power_w"].mid for row in power.rows] == pytest.approx([40, 20, 45, 60])
     assert [row["power_w"].high for row in power.rows] == pytest.approx([80, 40, 90, 120])
@@ -554,9 +560,8 @@ def test_power_is_what_was_used_between_two_readings(home: Path) -> None:
     assert power.figure.series[0].x == pytest.approx(steps)
 
 
-def test_every_impact_names_its_factors(home: Path) -> None:
-    run, _ = training(home)
-    rows = {row["category"]: row for row in part(views.run(told(home), run), "impacts").rows}
+def test_every_impact_names_its_factors(trained: Training) -> None:
+    rows = {row["category"]: row for row in part(trained.view, "impacts").rows}
     kinds = {key: [name.split("/")[0] for name in row["factor_ids"].split(", ")] for key, row in rows.items()}
     assert kinds["carbon_g"] == ["cpu_power", "pue", "carbon_intensity"]
     assert kinds["water_l"] == ["cpu_power", "pue", "wue", "water_intensity"]
@@ -627,7 +632,13 @@ def gpu(digits: str, watts: float, **fields: Any) -> Device:
 
 
 def on_node(home: Path, *devices: Device, others_cpus: float = 0.0, **usage: float) -> View:
-    """100 s of a run with one busy CPU on these devices, beside others that keep some CPUs busy too."""
+    """What is said of a run on these devices alone."""
+    run = written(home, *devices, others_cpus=others_cpus, **usage)
+    return views.run(told(home), run)
+
+
+def written(home: Path, *devices: Device, others_cpus: float = 0.0, **usage: float) -> str:
+    """100 s of a run with one busy CPU on a node with these devices, beside others that keep some CPUs busy too."""
     process = Process((Job(10, 110),), cpu=Steady(1))
     cpus = [node_cpu([process], Steady(others_cpus))] if others_cpus else []
     node = Node(home, [*devices, *cpus])
@@ -637,7 +648,7 @@ def on_node(home: Path, *devices: Device, others_cpus: float = 0.0, **usage: flo
         journal.event("usage", 50, span_id=ran.run_id, run_id=ran.run_id, kind=kind, amount=flop, unit="FLOP",
                       method="declared")  # fmt: skip
     journal.write()
-    return views.run(told(home), ran.run_id)
+    return ran.run_id
 
 
 def test_devices_of_one_model_have_a_total_and_short_names(home: Path) -> None:
@@ -668,22 +679,23 @@ def test_devices_of_several_kinds_of_evidence_say_all_of_them_in_their_total(hom
     assert (total["tier"], total["energy_j"].method) == ("measured, integrated", "integrated")
 
 
-@pytest.mark.parametrize(
-    ("fields", "label"),
-    [
+def test_a_device_has_a_name_for_people(home: Path) -> None:
+    """A node each."""
+    expected: list[tuple[dict[str, Any], str]] = [
         ({}, "H100 80GB HBM3 · GPU-9f3a0000"),
         ({"reserved": 3 / 7}, "Part of H100 80GB HBM3 · GPU-9f3a0000"),
         ({"model": None, "device": "gpu:0"}, "GPU · GPU 0"),
         ({"device": "dram:model"}, "DRAM"),
         ({"device": "dram:1"}, "DRAM 1"),
         ({"device": f"module:GPU-9f3a0000{UUID}", "counted": False}, "Module GPU-9f3a0000 (not counted)"),
-    ],
-)
-def test_a_device_has_a_name_for_people(home: Path, fields: dict[str, Any], label: str) -> None:
-    device = Device(gpu("9f3a0000", 200).sensor._replace(**fields), Steady(200))
-    labels = [row["label"] for row in part(on_node(home, device), "devices").rows]
-    assert label in labels
-    assert "Server, by CPU time" in labels  # nobody saw the CPU
+    ]
+    sensor = gpu("9f3a0000", 200).sensor
+    runs = [written(home, Device(sensor._replace(**fields), Steady(200))) for fields, _ in expected]
+    ledger = told(home)
+    for run, (_, label) in zip(runs, expected, strict=True):
+        labels = [row["label"] for row in part(views.run(ledger, run), "devices").rows]
+        assert label in labels
+        assert "Server, by CPU time" in labels  # nobody saw the CPU
 
 
 def test_what_covers_the_whole_server_can_be_compared(home: Path) -> None:
@@ -702,21 +714,22 @@ def test_only_a_known_node_has_columns_for_it(home: Path) -> None:
     assert [column.key for column in devices.columns] == ["label", "tier", "energy_j", "sensor"]
 
 
-@pytest.mark.parametrize(
-    ("devices", "begins"),
-    [
+def test_what_is_modelled_is_said_of_that_alone(home: Path) -> None:
+    """A node each."""
+    expected: list[tuple[tuple[Device, ...], str]] = [
         ((), "No sensor could be read: this energy is modelled from the CPU time"),
         ((gpu("9f3a0000", 200),), "Where no sensor saw the processor, the server's part is modelled from the CPU time"),
         (
             (Device(PACKAGE, Steady(100)), Device(Sensor("memory", "dram:model", "GB", "modelled", ""), Steady(64))),
             "Where no sensor saw the memory, its energy is modelled from what a run reserved of it",
         ),
-    ],
-)
-def test_what_is_modelled_is_said_of_that_alone(home: Path, devices: tuple[Device, ...], begins: str) -> None:
-    view = on_node(home, *devices)
-    modelled = [note for note in view.notes if "modelled" in note and not note.startswith("Data behind")]
-    assert [note.startswith(begins) for note in modelled] == [True]
+    ]
+    runs = [written(home, *devices) for devices, _ in expected]
+    ledger = told(home)
+    for run, (_, begins) in zip(runs, expected, strict=True):
+        notes = views.run(ledger, run).notes
+        modelled = [note for note in notes if "modelled" in note and not note.startswith("Data behind")]
+        assert [note.startswith(begins) for note in modelled] == [True]
 
 
 def test_power_is_of_all_devices_at_once_whatever_pieces_the_run_has(home: Path) -> None:
