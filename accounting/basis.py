@@ -210,7 +210,7 @@ def by_id(home: Path, named: str) -> Basis:
     if not site_id:
         return Basis(load_site(home), factors, f"factor set {factors.set_id} and the site of now")
     found = Basis(_kept_site(_one(home, f"site-{site_id}*.json", named)), factors)
-    return replace(found, because=f"kept as {found.basis_id}")
+    return replace(found, because="as it was kept")
 
 
 def _one(home: Path, pattern: str, named: str) -> Path:

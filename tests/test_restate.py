@@ -162,7 +162,7 @@ def test_what_was_asked_of_an_earlier_day_comes_back_by_its_id(home, capsys, tab
 def test_what_is_not_known_has_its_line(home, capsys):
     """These tables have no primary energy: the table of ranges says so, and does not leave it out."""
     told = views.assessment(assess(two_months(home), Scope(), Basis(HERE, THEN)))
-    rows = {row["label"]: row for row in told.parts[0].rows}
+    rows = {row["label"]: row for row in told.rows}
     assert list(rows)[-2:] == ["Primary energy", "Minerals"]
     assert (rows["Primary energy"]["amount"].mid, rows["Primary energy"]["tier"]) == (None, None)
 

@@ -46,6 +46,7 @@ GROUPS: dict[str, tuple[Screen, ...]] = {
     ),
     "Trust": (
         Screen("Reconcile", "reconcile", "balance", trust.reconcile_page),
+        Screen("Assessment", "assessment", "insights", trust.assessment_page),
         Screen("Restatement", "restatement", "history", trust.restatement_page),
         Screen("Method", "method", "functions", trust.method_page),
         Screen("Sources", "sources", "library_books", trust.sources_page),

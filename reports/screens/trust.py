@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from joulebook.reports import format as fmt
-from joulebook.reports.screens.page import Asked, choose, chosen, period_of, show, write_words
+from joulebook.reports.screens.page import BEGINNING, Asked, choose, chosen, period_of, show, write_words
+
+if TYPE_CHECKING:
+    from joulebook.accounting.basis import Kept
+    from joulebook.accounting.lines import Scope
 
 
 def reconcile_page(ledger: Any, what: Asked) -> None:
@@ -17,18 +22,33 @@ def reconcile_page(ledger: Any, what: Asked) -> None:
     show(reconciled(ledger, period_of(what)), what, ledger)
 
 
+def assessment_page(ledger: Any, what: Asked) -> None:
+    """The range of the period's totals, what it comes from, and how good the data is, under one basis."""
+    from joulebook.accounting import basis
+    from joulebook.accounting.assessment import assess
+    from joulebook.reports.views import assessment
+
+    named = {basis.NOW: "Now", **_named(basis.kept(ledger.home))}
+
+    def controls() -> None:
+        with st.container(key="choices", horizontal=True):
+            choose("Factors and site of", "under", named)
+
+    under = basis.find(ledger.home, chosen("under", named))
+    show(assessment(assess(ledger, _scope(what), under)), what, ledger, controls=controls)
+
+
 def restatement_page(ledger: Any, what: Asked) -> None:
     """The factors that were in force before, against those of now."""
     from joulebook.accounting import basis
     from joulebook.accounting.assessment import restate
-    from joulebook.accounting.lines import Scope
     from joulebook.reports.views import kept_bases, restatement
 
     kept = basis.kept(ledger.home)
     if not kept:
         show(kept_bases(kept), what, ledger)
         return
-    named = {each.basis_id: f"{fmt.moment(each.since)} · {each.basis_id[:12]}" for each in kept}
+    named = _named(kept)
 
     def controls() -> None:
         with st.container(key="choices", horizontal=True):
@@ -37,8 +57,18 @@ def restatement_page(ledger: Any, what: Asked) -> None:
 
     before, after = chosen("from", named, kept[-1].basis_id), chosen("to", {basis.NOW: "Now", **named})
     found = [basis.find(ledger.home, name) for name in (before, after)]
-    view = restatement(restate(ledger, Scope(what.start, what.end, what.project), found[0], found[1]))
+    view = restatement(restate(ledger, _scope(what), found[0], found[1]))
     show(replace(view, parts=(*view.parts, kept_bases(kept))), what, ledger, controls=controls)
+
+
+def _named(kept: Sequence[Kept]) -> dict[str, str]:
+    return {each.basis_id: f"{fmt.moment(each.since)} · {each.region} · {each.basis_id[:12]}" for each in kept}
+
+
+def _scope(what: Asked) -> Scope:
+    from joulebook.accounting.lines import Scope
+
+    return Scope(None if what.start == BEGINNING else what.start, what.end, what.project)
 
 
 def method_page(ledger: Any, what: Asked) -> None:

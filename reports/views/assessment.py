@@ -62,14 +62,14 @@ SETS = (
 
 
 def assessment(told: Assessment) -> View:
-    """The runs of a scope under a basis, with the range of the total and what it rests on."""
+    """Totals of a scope under a basis, their range two ways and what it comes from, and the runs."""
     totals = {category: told.assessed.total(category) for category in CATEGORIES}
     cells = {key: totals[category] for key, category in SHOWN.items()}
     rows = _runs(told)
     return View(
         "assessment", "Assessment", _sentence(told, totals), subtitle=f"{scope_in_words(told.scope)} · location-based",
-        tiles=impact_tiles(cells) if rows else (), columns=RUNS, rows=rows[:MOST_RUNS],
-        parts=tuple(part for part in (_ranges(told, totals), _swings(told, totals)) if part.rows),
+        tiles=impact_tiles(cells) if rows else (), columns=RANGES, rows=_ranges(told, totals),
+        parts=tuple(part for part in (_swings(told, totals), _run_by_run(rows)) if part.rows),
         notes=tuple(_notes(told, len(rows))), factors=tuple(use_of(match) for _, match in told.matches()),
         empty=f"No energy of any run{of_project(told.scope.project)} is on record here.",
     )  # fmt: skip
@@ -103,13 +103,17 @@ def run_cells(run: Run) -> dict[str, Any]:
     return {"run_id": run.run_id, "name": run.name, "project": run.project, "started_at": run.started_at}
 
 
-def _ranges(told: Assessment, totals: Mapping[str, Estimate]) -> View:
-    rows = tuple(
+def _run_by_run(rows: tuple[dict[str, Any], ...]) -> View:
+    title = f"Run by run, the {MOST_RUNS} largest of {len(rows):,}" if len(rows) > MOST_RUNS else "Run by run"
+    return View("runs", title, columns=RUNS, rows=rows[:MOST_RUNS])
+
+
+def _ranges(told: Assessment, totals: Mapping[str, Estimate]) -> tuple[dict[str, Any], ...]:
+    return tuple(
         {"label": LABELS[category], "amount": totals[category], "drawn": told.sampled[category],
          "tier": quality and quality.tier, "rests_on": listed(evidence(rests_on(quality)))}
         for category, quality in told.quality.items() if told.sampled
     )  # fmt: skip
-    return View("ranges", "How sure the totals are", columns=RANGES, rows=rows)
 
 
 def _swings(told: Assessment, totals: Mapping[str, Estimate]) -> View:
@@ -133,7 +137,7 @@ def _swings(told: Assessment, totals: Mapping[str, Estimate]) -> View:
 
 def _notes(told: Assessment, runs: int) -> Iterable[str]:
     if runs > MOST_RUNS:
-        yield f"The {MOST_RUNS} largest of {runs:,} runs; --json has all."
+        yield "All runs: joulebook assess --json"
     if told.sampled:
         yield (
             f"{told.drawing.n:,} draws, seed {told.drawing.seed}: low and high of each input are its P5 and P95; what "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from math import isnan
 from typing import Any
 
 from joulebook.accounting.assess import CATEGORIES
@@ -15,6 +17,7 @@ from joulebook.reports.view import Column, View
 from joulebook.reports.views.assessment import LABELS, MOST_RUNS, run_cells, scope_in_words
 from joulebook.reports.views.common import of_project, percent, use_of
 
+SIDES = ("From", "To")
 TOTALS = (
     Column("label", ""),
     Column("before", "From", "estimate"),
@@ -27,7 +30,8 @@ CAUSES = (
     Column("before", "From"),
     Column("after", "To"),
     Column("why", "Why"),
-    Column("change", "Adds to carbon", "estimate", "g"),
+    Column("category", "Changes"),
+    Column("change", "Adds", "estimate"),
     Column("share", "Of the change"),
 )
 RUNS = (
@@ -78,29 +82,40 @@ def _percent(before: Estimate, after: Estimate) -> str:
 
 
 def _share(part: float, whole: float | None) -> str:
-    return f"{'−' if part / whole < 0 else ''}{percent(abs(part / whole))}" if whole else "–"
+    if not whole or isnan(part):
+        return "–"
+    share = round(part / whole, 9)  # a cause alone is all of it, whatever the last digits say
+    return f"{'−' if share < 0 else ''}{percent(abs(share))}"
 
 
 def _total(told: Restatement, category: str) -> Mapping[str, Any]:
     before, after = told.before.total(category), told.after.total(category)
-    change = {"change": change_of(before, after), "by": _percent(before, after)}
-    return {"label": LABELS[category], "before": before, "after": after, **change}
+    cells = {"before": before, "after": after, "change": change_of(before, after)}
+    silent = {key: replace(cell, reason=None) for key, cell in cells.items()}  # the notes have it
+    return {"label": LABELS[category], **silent, "by": _percent(before, after)}
 
 
 def _causes(told: Restatement) -> View:
-    whole = change_of(told.before.total("carbon_g"), told.after.total("carbon_g")).mid
     rows = tuple(
         {
             "kind": cause.kind.replace("_", " "),
             "before": _value(cause, FROM, told),
             "after": _value(cause, TO, told),
             "why": _why(cause),
-            "change": exactly(cause.change["carbon_g"], "g", "modelled"),
-            "share": _share(cause.change["carbon_g"], whole) if cause.change["carbon_g"] else "–",
+            **_adds(cause, told),
         }
         for cause in told.caused.causes()
     )
     return View("causes", "Why", columns=CAUSES, rows=rows)
+
+
+def _adds(cause: Cause, told: Restatement) -> Mapping[str, Any]:
+    """What a cause adds to carbon, or, where it does not touch it, to the first category that it changes."""
+    category = next((each for each in ("carbon_g", *CATEGORIES) if cause.change[each]), "carbon_g")
+    change = change_of(told.before.total(category), told.after.total(category))
+    part = cause.change[category]
+    added = replace(change, reason=None) if isnan(part) else exactly(part, change.unit, "modelled")
+    return {"category": LABELS[category], "change": added, "share": _share(part, change.mid)}
 
 
 def _value(cause: Cause, place: int, told: Restatement) -> str:
@@ -158,7 +173,10 @@ def _mostly(parts: Mapping[str, list[float]], place: int) -> str:
 
 def _notes(told: Restatement) -> list[str]:
     names = [f"{word}: basis {basis.basis_id}, {basis.because}." for word, basis in
-             zip(("From", "To"), told.bases, strict=True)]  # fmt: skip
+             zip(SIDES, told.bases, strict=True)]  # fmt: skip
+    names += [f"{LABELS[category]}: not known under {side}, {total.reason}."
+              for side, assessed in zip(SIDES, (told.before, told.after), strict=True) if len(told.lines)
+              for category in CATEGORIES if not (total := assessed.total(category)).known]  # fmt: skip
     shared = (
         "What was used is the same under both. Where several factors change at once, what they change together is "
         "shared out evenly (Shapley), so that the parts add up to the change."
