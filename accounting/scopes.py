@@ -31,9 +31,11 @@ from joulebook.accounting.factors.contracts import Contract
 from joulebook.accounting.in_force import ENDS, KINDS, SCOPE_KINDS, InForce, in_force_table, midnight, timeline
 from joulebook.accounting.lines import Scope
 from joulebook.accounting.records import METHODS, weakest
+from joulebook.accounting.site import Range
 from joulebook.accounting.units import J_PER_KWH, convert
 
 ALL_KINDS = KINDS | SCOPE_KINDS
+GRID = "location-based"  # what neither a contract nor a residual mix tells
 AMOUNTS = ("facility_j", "location_g", "residual_g", "life_cycle_g", "upstream_g", "losses_g")
 
 # The formulas -----------------------------------------------------------------------------------------------------
@@ -81,11 +83,15 @@ class Stretch(NamedTuple):
 
     start: datetime
     end: datetime
-    amounts: Mapping[str, tuple[float, float, float]]  # None's where nobody knows a factor
+    amounts: Mapping[str, Range | None]  # None where nobody knows a factor
     method: str
     has_residual: bool
     has_split: bool  # into what is emitted at the stack and before it
     pieces: tuple[int, ...]
+
+    def of(self, name: str) -> Range:
+        """An amount whose factors the world has."""
+        return self.amounts[name] or (0.0, 0.0, 0.0)
 
 
 def pieces_of(assess: Assessor) -> list[InForce]:
@@ -105,9 +111,14 @@ def stretches(assess: Assessor, scope: Scope, contracts: Sequence[Contract]) -> 
 
 
 def _stretch(pair: tuple[datetime, datetime], row: Mapping[str, Any]) -> Stretch:
-    amounts = {name: (row[f"{name}_low"], row[f"{name}_mid"], row[f"{name}_high"]) for name in AMOUNTS}
+    amounts = {name: _range(row, name) for name in AMOUNTS}
     method = METHODS[int(row["method_rank"])]
     return Stretch(*pair, amounts, method, bool(row["has_residual"]), bool(row["has_split"]), tuple(row["pieces"]))
+
+
+def _range(row: Mapping[str, Any], name: str) -> Range | None:
+    low, mid, high = (row[f"{name}_{end}"] for end in ENDS)
+    return None if low is None or mid is None or high is None else (low, mid, high)
 
 
 def _naive(when: datetime) -> datetime:
@@ -162,8 +173,8 @@ def total(stretches: Sequence[Stretch], name: str, unit: str = "g") -> Estimate:
     """A sum over stretches; unknown where there is none, or where one of them has no factor."""
     if not stretches:
         return unknown(unit, "no energy was recorded")
-    ends = [stretch.amounts[name] for stretch in stretches]
-    if any(amount is None for each in ends for amount in each):
+    ends = [known for stretch in stretches if (known := stretch.amounts[name])]
+    if len(ends) < len(stretches):
         return unknown(unit, "no source has a factor of it for this place")
     method = weakest([stretch.method for stretch in stretches])
     return between((sum(each[end] for each in ends) for end in range(3)), unit, method)
@@ -197,7 +208,7 @@ def market(stretches: Sequence[Stretch], contracts: Sequence[Contract], place: s
     usable = [contract for contract in contracts if not reasons[contract]]
     used = dict.fromkeys(contracts, 0.0)
     for stretch in stretches:
-        for contract, part_j in _parts(stretch, stretch.amounts["facility_j"][1], usable).items():
+        for contract, part_j in _parts(stretch, stretch.of("facility_j")[1], usable).items():
             used[contract] += part_j
     told = [Covered(contract, energy_j, reasons[contract]) for contract, energy_j in used.items()]
     if not stretches:
@@ -208,7 +219,7 @@ def market(stretches: Sequence[Stretch], contracts: Sequence[Contract], place: s
 
 def _market_g(stretch: Stretch, end: int, contracts: Sequence[Contract]) -> float:
     """Scope 2 of a stretch after contracts, at one end of the range: who used more has more without a contract."""
-    whole_j, residual_g = stretch.amounts["facility_j"][end], stretch.amounts["residual_g"][end]
+    whole_j, residual_g = stretch.of("facility_j")[end], stretch.of("residual_g")[end]
     parts = _parts(stretch, whole_j, contracts)
     covered_j = sum(parts.values())
     if not covered_j:
@@ -216,6 +227,15 @@ def _market_g(stretch: Stretch, end: int, contracts: Sequence[Contract]) -> floa
     mean = sum(part_j * contract.intensity_g_per_kwh[end] for contract, part_j in parts.items()) / covered_j
     by_contract_g = electricity_g(whole_j, intensity_g_per_kwh=mean)
     return market_based_g(by_contract_g, residual_g, covered_share=covered_j / whole_j)
+
+
+def by_what(own: Sequence[Stretch], covered: Sequence[Covered]) -> str:
+    """What market-based rests on: contracts, the residual mix, the grid; the weakest of them last."""
+    used_j = sum(each.energy_j for each in covered)
+    whole_j = sum(stretch.of("facility_j")[1] for stretch in own)
+    rest = "residual mix" if own and all(stretch.has_residual for stretch in own) else GRID
+    named = ["contracts"] if used_j else []
+    return " + ".join(named if used_j >= whole_j * (1 - 1e-9) and used_j else [*named, rest])
 
 
 def _parts(stretch: Stretch, left_j: float, contracts: Iterable[Contract]) -> dict[Contract, float]:

@@ -25,6 +25,7 @@ from joulebook.accounting.errors import InputError, LedgerError, NotFound
 from joulebook.accounting.factors import load
 from joulebook.accounting.ledger import ingest, open_ledger, rebuild
 from joulebook.accounting.lines import Scope as Window
+from joulebook.accounting.records import uuid7
 from joulebook.accounting.returns import claims, money, record
 from joulebook.accounting.returns.balance import Balance, verdict_over
 from joulebook.accounting.returns.benefit import attributed_benefit
@@ -47,6 +48,7 @@ from joulebook.reports import views
 from joulebook.reports.views import period_of
 from joulebook.reports.views.common import assess_period, naive
 from joulebook.reports.views.return_on_environment import weigh
+from joulebook.reports.views.roe_parts import alerts
 
 HERE = Site(
     "FR", pue=(1.5,) * 3, wue_l_per_kwh=(0.5,) * 3, price_usd_per_kwh=(0.2,) * 3,
@@ -57,6 +59,11 @@ FIRST = datetime(2026, 1, 1, tzinfo=UTC)
 DAY_S = 86_400.0
 PART_G = 0.025  # what 75 CPU-seconds cause: 75 × 4 W × 1.5 ÷ 3.6e6 × 200 g
 INVENTORIES = (("summary",), ("impact", "last"), ("sci", "last", "--per", "runs"), ("scopes",))
+CALL = {
+    "source": "http", "host": "api.openai.com", "path": "/v1/chat/completions", "request_model": "gpt-4o",
+    "status": 200, "outcome": "ok", "project": "p",
+    "usage_json": '{"usage": {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}}',
+}  # fmt: skip
 SIGNED = {"reviewer": "B. Reader", "date": "2026-01-15"}
 
 
@@ -112,6 +119,8 @@ def runs(tmp_path_factory) -> dict[str, str]:
     job(home, 12, project="trained")
     job(home, 6, project="answers", usage={"answers": 30.0})
     job(home, 1, project="one")
+    for project, parts in (("east", 2), ("west", 3)):
+        job(home, parts, project=project, tags=[["use_case", "spread"]], usage={"questions": 10.0 * parts})
     dark = HandmadeJournal(home)
     dark.end(60, dark.start(0.0, "job", project="dark"))
     dark.write()
@@ -273,6 +282,7 @@ def test_the_template_is_a_claim(tmp_path):
         ({"benefit__gwp": 3}, r"\[benefit\]: unknown key 'gwp', did you mean 'gwp_g'"),
         ({"benefit__gwp_g": None}, r"\[benefit\] names no amount"),
         ({"benefit__units": None}, r"\[benefit\] needs either units"),
+        ({"benefit__units": 10**400}, r"\[benefit\] units must be a number"),
         ({"benefit__units": -1}, r"\[benefit\] units must be 0 or more, not -1"),
         ({"benefit__gwp_g": [3, 2, 1]}, r"\[benefit\] gwp_g: low ≤ mid ≤ high does not hold"),
         ({"benefit__gwp_g": float("nan")}, r"\[benefit\] gwp_g must be a number"),
@@ -310,6 +320,13 @@ def test_an_effect_is_never_counted_twice(home):
     record.add(home, told(id="another-effect", effect="paper", attribution__share=1.0))
     record.add(home, told(id="later", attribution__share=1.0, until="2026-01-03", **{"from": "2026-01-02"}))
     assert len(record.standing(record.versions(home))) == 4
+    # 0.5 all the time, beside 0.5 of one and then of another: never more than 1
+    in_turn = {"long": ("2026-02-01", "2026-02-03"), "first": ("2026-02-01", "2026-02-02"),
+               "second": ("2026-02-02", "2026-02-03")}  # fmt: skip
+    for name, (start, end) in in_turn.items():
+        record.add(home, told(id=name, effect="in turn", until=end, **{"from": start}))
+    with pytest.raises(InputError, match=r"come to 1\.5, more than all of it .*long 0\.5, second 0\.5, third 0\.5"):
+        record.add(home, told(id="third", effect="in turn", until="2026-02-03", **{"from": "2026-02-02"}))
 
 
 # The claims journal -----------------------------------------------------------------------------------------------
@@ -467,8 +484,8 @@ def test_the_worked_use_case_from_a_ledger(weighed):
 def test_calls_of_model_apis_are_caused_too(weighed):
     """12 parts of runs and 6 of calls against 24 avoided: 1 ÷ 3. A use case of calls only, 4 parts."""
     first, part = date(2026, 1, 1), (6 * PART_G,) * 3
-    calls = Calls(2026, first, 10, {"gwp_g": part}, {"water_l": "calls to m: no engine knows m"})
-    only = Calls(2026, first, 1, {"gwp_g": (4 * PART_G,) * 3}, {})
+    calls = Calls(2026, first, first, 10, {"gwp_g": part}, {"water_l": "calls to m: no engine knows m"})
+    only = Calls(2026, first, first, 1, {"gwp_g": (4 * PART_G,) * 3}, {})
     found = weighed(signed(), told(id="talk", use_case="talk"), elsewhere={"search": [calls], "talk": [only]})
     search, talk = found.use_cases
     assert (search.api_calls, talk.api_calls, talk.runs) == (10, 1, 0)
@@ -488,6 +505,88 @@ def test_recorded_calls_are_those_of_the_footprint(home, capsys):
     said = [each.of("gwp_g") for each in recorded_calls(ledger, Window(), HERE) if each.untold < each.calls]
     assert (whole.runs, whole.api_calls, whole.calls_without_tokens) == (0, len(said), 1)
     assert p50(whole.caused["gwp_g"]) == pytest.approx(sum(each.mid for each in said), rel=0.05)
+
+
+def test_calls_are_of_the_use_case_that_they_or_their_run_name(home):
+    """Three equal calls of one project: of the tag of their run, of their own tag, of the project; one is training."""
+    journal = HandmadeJournal(home, version=3)
+    journal.sensor()
+    run = journal.start(0.0, "job", project="p", tags=[["use_case", "of-run"]], counters={"cpu_time": 1.0})
+    for at_s, about in enumerate(({"span_id": run, "run_id": run}, {"tags": [["use_case", "own"]]},
+                                  {"tags": [["phase", "training"]]}), start=1):  # fmt: skip
+        journal.event("call", at_s, **{**CALL, "call_id": uuid7(), **about})
+    journal.end(60, run, counters={"cpu_time": 76.0})
+    journal.write()
+    found = on_record(home)
+    assert {each.name: (each.runs, each.api_calls) for each in found.use_cases} == {
+        "of-run": (1, 1), "own": (0, 1), "p": (0, 1),
+    }  # fmt: skip
+    by_name = {each.name: each for each in found.use_cases}
+    one = by_name["own"].caused["gwp_g"]
+    assert by_name["of-run"].caused["gwp_g"] == pytest.approx(one + PART_G)
+    assert by_name["p"].upfront["gwp_g"] == pytest.approx(one)
+    assert "gwp_g" not in by_name["own"].upfront
+    day = period_of(FIRST, FIRST + timedelta(days=1))
+    assert weigh(open_ledger(home), day, "p", Draw(64)).whole.api_calls == 3
+    assert weigh(open_ledger(home), day, "own", Draw(64)).use_cases == ()  # that is no project
+
+
+def test_a_project_is_asked_for_with_its_whole_use_cases(weighed):
+    """2 parts in one project and 3 in another are one use case, and the claim on it is weighed against all 5."""
+    claim = signed(use_case="spread", benefit__units=None, benefit__units_counted="questions")
+    (spread,) = weighed(claim, project="east").use_cases
+    assert (spread.name, spread.runs) == ("spread", 2)
+    assert p50(spread.caused["gwp_g"]) == pytest.approx(5 * PART_G)
+    assert p50(spread.balance("gwp_g").ratio) == pytest.approx(0.4 * 50 / 5)
+
+
+def test_days_to_come_avoid_nothing(home):
+    """A claim until 2998 and a question that reaches as far: what counts ends today."""
+    job(home, 12, project="search")
+    write_site(home, HERE)
+    ingest(home)
+    record.add(home, signed(until="2998-01-01"))
+    days = (datetime.now(UTC).date() - date(2026, 1, 1)).days + 1
+    found = weigh(open_ledger(home), period_of(FIRST, datetime(2998, 1, 1, tzinfo=UTC)), None, Draw(2))
+    plan = found.whole.claims[0].effect.plan
+    assert plan.days in (days, days + 1)  # midnight may have passed
+    assert plan.days_after == plan.days - 1  # the only run was on the first day
+    assert any(text.startswith("The claim worked counts") for text in alerts(found))
+
+
+def test_what_was_caused_up_front_before_is_said(runs):
+    said = "What trained caused up front before this time is not counted in it."
+    for late_s, is_said in ((0, False), (30, True)):
+        period = period_of(FIRST + timedelta(seconds=late_s), FIRST + timedelta(days=1))
+        found = weigh(open_ledger(Path(runs["home"])), period, "trained", Draw(2))
+        assert (said in list(alerts(found))) is is_said
+
+
+def test_both_accounts_of_electricity(home, capsys):
+    """12 and 5 parts are 2.125 Wh at the meter, half of it under a contract of 20 g/kWh at the stack, else by the grid
+    of 200, of which a share u arises before the stack: per kWh 0.5 × 20 + 0.5 × 200 × (1 − u) + 200 × u."""
+    for project, parts in (("search", 12), ("vision", 5)):
+        job(home, parts, project=project)
+    same = on_record(home)
+    assert same.whole.market_g == pytest.approx(same.whole.caused["gwp_g"])
+    assert same.market.rests_on == "location-based"
+    half_mwh = 17 * 75 * 4 * 1.5 / 3.6e9 / 2
+    (home / "contracts.toml").write_text(f"""[[contract]]
+        name = "wind"\ninstrument = "ppa"\nregion = "FR"\nfrom = 2026-01-01\nuntil = 2026-01-02\nmwh = {half_mwh!r}
+        intensity_g_per_kwh = 20\nevidence = "registry"\nvintage = 2026\nemission_rate_conveyed = true
+        only_claim = true\nretired_for_us = true\nresidual_mix_disclosed = true\n""")
+    found = on_record(home, signed())
+    before = load().select("upstream_share", "FR", date(2026, 1, 1)).factor.value
+    part_kwh = 75 * 4 * 1.5 / 3.6e6
+    per_kwh = 0.5 * 20 + 0.5 * 200 * (1 - before) + 200 * before
+    shares = [p50(each.market_g) / part_kwh for each in (found.whole, *found.use_cases)]
+    assert shares == pytest.approx([17 * per_kwh, 12 * per_kwh, 5 * per_kwh], rel=0.02)
+    assert found.market.rests_on == "contracts + location-based"
+    assert p50(found.whole.balance("gwp_g").roe) == pytest.approx(7 / 17)  # contracts change no return
+    _, out, _ = typed(capsys, "roe", "--since", "2026-01-01", "--until", "2026-01-02", "--json")
+    told_g = json.loads(out)["portfolio"]["caused_market_based_g"]
+    assert (told_g["unit"], told_g["rests_on"]) == ("g", "contracts + location-based")
+    assert told_g["p50"] == pytest.approx(17 * part_kwh * per_kwh, rel=0.02)
 
 
 def test_splitting_a_project_by_a_tag_changes_nothing(weighed):
@@ -633,10 +732,12 @@ def test_money_on_the_ledger(weighed):
 def test_a_use_case_without_energy_has_no_return(weighed):
     whole = weighed(signed(use_case="dark"), project="dark").whole
     assert whole.balance("gwp_g") is None
+    assert whole.market_g is None
     assert whole.verdict() == "unknown"
     assert whole.claims[0].state == "unsupported"
     assert "what the use case caused: nobody knows it here" in whole.claims[0].missing
-    assert [version.claim.id for version in weighed(told(use_case="elsewhere")).orphans] == ["worked"]
+    assert [version.claim.id for version in weighed(told(use_case="elsewhere"), project=None).orphans] == ["worked"]
+    assert weighed(told(use_case="elsewhere")).orphans == ()  # of another project than the one asked for
 
 
 # Views and commands -----------------------------------------------------------------------------------------------
@@ -721,7 +822,7 @@ def test_what_is_drawn(home, capsys):
     ledger = open_ledger(home)
     annex = views.annex(ledger, period_of())
     assert annex.sentence.startswith("No part of the inventory.")
-    assert [part.key for part in annex.parts] == ["claims"]
+    assert [part.key for part in annex.parts] == ["claims", "by_market"]
     assert "annex" in views.report(ledger, period_of()).parts[-1].key
 
 
@@ -738,6 +839,7 @@ def test_wrong_commands_are_one_sentence(home, tmp_path, capsys):
         (("claim", "show", "nobody"), "no claim 'nobody'", 3),
         (("claim", "template", "x"), "takes nothing more", 2),
         (("roe", "--draws", "100"), "a power of two", 2),
+        (("roe", "--draws", "0"), "a power of two", 2),
     ):
         found = typed(capsys, *words)
         assert found[0] == code, words

@@ -34,7 +34,8 @@ class Calls(NamedTuple):
     """What calls of model APIs caused at their providers in a year; a criterion that is not there is not known."""
 
     year: int
-    first_day: date
+    first_day: date  # of all calls of the use case, also in other years
+    last_day: date
     calls: int
     amounts: Mapping[str, Range]
     unknown: Mapping[str, str]  # why

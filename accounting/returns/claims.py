@@ -133,8 +133,9 @@ class Claim:
 
 def read(path: Path) -> Table:
     """A claim's file as a plain table. Raises InputError naming the file and what is wrong with it."""
+    text = given.read(path)
     try:
-        plain: Table = _plain(given.toml(given.read(path)))
+        plain: Table = _plain(given.toml(text))
         parse(plain)
     except InputError as error:
         raise InputError(f"{path}: {error}; nothing was added") from error
@@ -257,13 +258,10 @@ def _review(told: Table) -> Review | None:
 def check_shares(claims: list[Claim]) -> None:
     """Nobody counts an effect twice: the shares of all who claim it at one time are 1 at the most, in every draw.
 
-    Raises InputError naming the effect and the claims.
+    They are the most on the day on which one of them begins. Raises InputError naming the effect and the claims.
     """
     for claim in claims:
-        same = [
-            other for other in claims
-            if other.effect == claim.effect and other.start < claim.end and claim.start < other.end
-        ]  # fmt: skip
+        same = [each for each in claims if each.effect == claim.effect and each.start <= claim.start < each.end]
         others: dict[str, float] = {}
         for one in same:
             others |= {name: max(part, others.get(name, 0.0)) for name, part in one.co_contributors.items()}

@@ -16,7 +16,7 @@ as "Return on Environment, joulebook definition 1.0". `joulebook roe` works it o
 For a use case u, a criterion X and a period T:
 
 - **C, caused**: all first-order impacts: operation, manufacture, training, storage, network. Attributional and
-  location-based. Above 0.
+  location-based; the market-based account is told beside it and enters no return. Above 0.
 - **B, gross second-order effect**: the activity's impacts without AI minus with it, for the same function within the
   same boundary, the AI system left out. Consequential: marginal factors where the change is marginal. It may be
   negative.
@@ -53,8 +53,8 @@ reviewer, date, and a hash of the content. Its class follows by rule and is set 
 - **unsupported**: otherwise. It counts as 0.
 
 A claim that harms (A below 0) counts in any class. A rebound or persistence that nobody assessed is anything from 0 to
-1. N is the use case's: its claims together against all that it caused. The shares of all who claim one effect at one
-time are at most 1; a claim that breaks this is refused.
+1. N is the use case's: its claims together against all that it caused, whole. The shares of all who claim one effect at
+one time are at most 1; a claim that breaks this is refused. Days that have not come yet count nothing.
 
 **Apart from the inventory.** Avoided emissions reduce no scope 1, 2 or 3 and no SCI score. Market instruments reduce
 neither. The reference decarbonises with the same grid as C.

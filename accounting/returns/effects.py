@@ -47,6 +47,7 @@ class Plan:
     version: Version
     stretches: tuple[Stretch, ...]
     days: int  # of its timeframe that count here
+    days_after: int  # of those, the ones after the last run or call of the use case
     reference: Group | None = None
     solution: Group | None = None
     problem: str = ""  # why nothing of it can count
@@ -73,12 +74,13 @@ def plan(assess: Assessor, scope: Scope, version: Version, use_case: UseCase) ->
     first, last = scope.start.date(), (scope.end - timedelta(microseconds=1)).date() + _DAY
     start, end = max(claim.start, first, use_case.first_day), min(claim.end, last)
     days = max(0, (end - start).days)
+    after = min(days, max(0, (end - use_case.last_day - _DAY).days))
     try:
         reference, solution = sides(assess, claim)
     except (InputError, NotFound) as error:
-        return Plan(version, (), days, problem=str(error))
+        return Plan(version, (), days, after, problem=str(error))
     stretches = tuple(_stretches(assess, claim, start, end)) if days else ()
-    return Plan(version, stretches, days, reference, solution)
+    return Plan(version, stretches, days, after, reference, solution)
 
 
 def sides(assess: Assessor, claim: Claim) -> tuple[Group | None, Group | None]:

@@ -15,6 +15,7 @@ Table = Mapping[str, Any]
 ANY = -math.inf, math.inf
 FROM_0 = 0.0, math.inf
 SHARE = 0.0, 1.0
+_MOST = 1e300  # what is larger is no amount, and its product with another no number
 
 
 def table(parent: Table, key: str, known: Sequence[str] | None = None) -> Table:
@@ -66,7 +67,7 @@ def day(where: str, value: object) -> date:
 
 def number(where: str, value: object, bounds: tuple[float, float] = FROM_0) -> float:
     least, most = bounds
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_MOST < value < _MOST:
         raise InputError(f"{where} must be a number, not {value!r}")
     if not least <= value <= most:
         limits = f"from {least:g} to {most:g}" if most < math.inf else f"{least:g} or more"

@@ -8,8 +8,7 @@ because most of them lie in the making.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from joulebook.accounting.assess import Assessor
@@ -36,7 +35,7 @@ def made(assess: Assessor, scope: Scope) -> dict[str, list[Made]]:
     """By use case."""
     owners = _owners(assess.ledger, scope)
     found: dict[str, list[Made]] = {}
-    for start, end in _years(assess.ledger, scope):
+    for start, end in scope.years(assess.ledger):
         parts: defaultdict[tuple[str, bool], list[Held]] = defaultdict(list)
         for each in held(assess.ledger, assess.site, start, end):
             if each.run_id in owners:
@@ -59,18 +58,10 @@ def _made(year: int, told: Mapping[str, Estimate], *, is_upfront: bool) -> Made:
 
 def _owners(ledger: Ledger, scope: Scope) -> dict[str, tuple[str, bool]]:
     """Of which use case each run is, and whether it was caused up front."""
-    condition, params = scope.condition
+    condition, params = scope.condition()
     rows = ledger.rows(
         f"""select w.span_id::varchar as run_id, {USE_CASE_SQL} as use_case, {IS_UPFRONT_SQL} as is_upfront
             from work w where w.parent_id is null and w.seen_until_utc >= ? and w.started_at_utc < ? {condition}""",
         (scope.start, scope.end, *params),
     )
     return {row["run_id"]: (row["use_case"], row["is_upfront"]) for row in rows}
-
-
-def _years(ledger: Ledger, scope: Scope) -> Iterator[tuple[datetime, datetime]]:
-    """The scope from its first run on, year by year."""
-    first = ledger.rows("select min(started_at_utc) as at from span where parent_id is null")[0]["at"]
-    start, end = (when.replace(tzinfo=UTC) for when in (max(scope.start, first or scope.start), scope.end))
-    for year in range(start.year, end.year + 1) if first else ():
-        yield (max(start, datetime(year, 1, 1, tzinfo=UTC)), min(end, datetime(year + 1, 1, 1, tzinfo=UTC)))

@@ -25,6 +25,7 @@ from joulebook.accounting.returns.claims import CRITERIA
 from joulebook.accounting.returns.effects import Effect, effect, plan
 from joulebook.accounting.returns.judging import Judged, judge
 from joulebook.accounting.returns.manufacture import made
+from joulebook.accounting.returns.market import Market, market_based_g, market_of
 from joulebook.accounting.returns.record import Version, standing
 from joulebook.accounting.returns.recorded import Scope, UseCase, use_cases
 from joulebook.accounting.returns.sampling import (
@@ -49,7 +50,7 @@ class Result:
     """A use case, or all of them (`name` is empty): C and A in each draw.
 
     benefit_by_year: by basis;  unmade: the criteria in which making the hardware is not in C, and why;  unknown: those
-    in which nobody knows what was caused, and why.
+    in which nobody knows what was caused, and why;  market_g: carbon caused by the market-based account.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Result:
     runs_without_energy: int
     api_calls: int
     calls_without_tokens: int
+    upfront_before: bool  # some of what it caused up front lies before the scope
     method: str
     caused_by_year: Mapping[int, Amounts]
     upfront: Amounts
@@ -64,6 +66,7 @@ class Result:
     claims: tuple[Judged, ...] = ()
     unmade: Mapping[str, str] = field(default_factory=dict[str, str])
     unknown: Mapping[str, str] = field(default_factory=dict[str, str])
+    market_g: Array | None = None
 
     @cached_property
     def caused(self) -> Amounts:
@@ -100,6 +103,7 @@ class Portfolio:
     orphans: tuple[Version, ...]  # claims on use cases without a run in the scope
     draw: Draw
     internal_usd_per_t: float | None = None  # the site's own price of carbon
+    market: Market | None = None  # what the market-based account rests on; None where the machines are a cloud's
 
 
 def portfolio(
@@ -117,20 +121,22 @@ def portfolio(
     found = _with_calls(use_cases(assess, scope), elsewhere)
     causes = [Cause(each, manufacture.get(each.name, ()), elsewhere.get(each.name, ())) for each in found]
     by_name = {each.name: each for each in found}
-    known, orphans = _parted(standing(recorded), by_name)
+    known, others = _parted(standing(recorded), by_name)
+    orphans = others if scope.project is None else ()  # those of other projects are none
     plans = [plan(assess, scope, each, by_name[each.claim.use_case]) for each in known]
     told = [each.factors for case in found for each in case.slices]
     told += [stretch.factors for each in plans for stretch in each.stretches]
     sample = drawn([*OF_ALL, *factor_names(told), *claim_names(each.claim.id for each in plans)], draw.n, draw.seed)
-    effects = [effect(each, sample) for each in plans]
-    results = tuple(
-        _with_claims(_result(cause, sample), [each for each in effects if each.plan.claim.use_case == cause.case.name])
-        for cause in causes
-    )
+    effects: dict[str, list[Effect]] = {name: [] for name in by_name}
+    for each in plans:
+        effects[each.claim.use_case].append(effect(each, sample))
+    grid = next((each.factors.names["carbon_intensity"] for case in found for each in case.slices), None)
+    market = market_of(assess, scope, grid)
+    results = tuple(_with_claims(_result(cause, sample, market), effects[cause.case.name]) for cause in causes)
     own = assess.site.carbon_price_usd_per_t
     matches = {match.factor.factor_id: match for each in told for match in each.matches.values()}
     return Portfolio(
-        _days(scope, found), _whole(results), results, tuple(matches.values()), orphans, draw, own and own[1]
+        _days(scope, found), _whole(results), results, tuple(matches.values()), orphans, draw, own and own[1], market
     )
 
 
@@ -138,9 +144,9 @@ def _with_calls(found: Sequence[UseCase], elsewhere: Mapping[str, Sequence[Calls
     """The use cases of runs, and those that have calls of model APIs alone; each since its first run or call."""
     by_name = {each.name: each for each in found}
     for name, calls in elsewhere.items():
-        first_day = min(each.first_day for each in calls)
-        known = by_name.get(name, UseCase(name, 0, 0, first_day, ()))
-        by_name[name] = replace(known, first_day=min(known.first_day, first_day))
+        first, last = min(each.first_day for each in calls), max(each.last_day for each in calls)
+        known = by_name.get(name, UseCase(name, 0, 0, first, last))
+        by_name[name] = replace(known, first_day=min(known.first_day, first), last_day=max(known.last_day, last))
     return [by_name[name] for name in sorted(by_name)]
 
 
@@ -155,14 +161,15 @@ def _days(scope: Scope, found: Sequence[UseCase]) -> int:
     return max(1, ((scope.end - timedelta(microseconds=1)).date() - first).days + 1)
 
 
-def _result(cause: Cause, sample: Sample) -> Result:
+def _result(cause: Cause, sample: Sample, market: Market | None) -> Result:
     """A use case without its claims."""
     case = cause.case
     by_year = {year: caused(cause, sample, lambda each, year=year: each.year == year) for year in cause.years}
     upfront = caused(cause, sample, lambda each: each.is_upfront)
     return Result(
-        case.name, case.runs, case.runs_without_energy, cause.calls, cause.untold, cause.method, by_year, upfront,
-        unmade=cause.unmade, unknown=cause.unknown,
+        case.name, case.runs, case.runs_without_energy, cause.calls, cause.untold, case.upfront_before, cause.method,
+        by_year, upfront, unmade=cause.unmade, unknown=cause.unknown,
+        market_g=market_based_g(by_year, sample, market) if market else None,
     )  # fmt: skip
 
 
@@ -191,10 +198,11 @@ def _whole(results: Sequence[Result]) -> Result:
     return Result(
         "", sum(each.runs for each in results), sum(each.runs_without_energy for each in results),
         sum(each.api_calls for each in results), sum(each.calls_without_tokens for each in results),
-        weakest([each.method for each in used]),
+        any(each.upfront_before for each in results), weakest([each.method for each in used]),
         _by_year([each.caused_by_year for each in used], summed_where_all_know), summed(each.upfront for each in used),
         {basis: _by_year([each.benefit_by_year[basis] for each in used], summed) for basis in BASES},
         tuple(claim for each in results for claim in each.claims),
         {name: why for each in results for name, why in each.unmade.items()},
         {name: why for each in results for name, why in each.unknown.items()},
+        sum(each.market_g for each in used) if used and all(each.market_g is not None for each in used) else None,
     )  # fmt: skip

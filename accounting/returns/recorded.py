@@ -1,15 +1,15 @@
 """What the ledger knows of use cases: what their runs used, what they counted, and how two groups of runs compare.
 
-A use case is a project, or what the tag `use_case=` of a run says instead. Runs with the tag `phase=training` were
-caused up front. Whatever is looked for is cut into slices: a year and the factors in force in it.
+A use case is a project, or what the tag `use_case=` of a run or a call says instead. What has the tag `phase=training`
+was caused up front. Whatever is looked for is cut into slices: a year and the factors in force in it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
 from joulebook.accounting.assess import ENDS, SUMS_SQL, Assessor, InForce
@@ -24,19 +24,39 @@ from joulebook.accounting.units import J_PER_KWH
 
 USE_CASE_SQL = "coalesce(json_extract_string(w.tags, '$.use_case'), w.project, '(no project)')"
 IS_UPFRONT_SQL = "coalesce(json_extract_string(w.tags, '$.phase') = 'training', false)"
+# The same of calls: what is not said of a call is said of the run around it.
+CALLS_SQL = "api_call c left join span r on r.span_id = c.run_id"
+CALL_USE_CASE_SQL = (
+    "coalesce(json_extract_string(c.tags, '$.use_case'), json_extract_string(r.tags, '$.use_case'), c.of_project)"
+)
+CALL_IS_UPFRONT_SQL = (
+    "coalesce(json_extract_string(c.tags, '$.phase'), json_extract_string(r.tags, '$.phase'), '') = 'training'"
+)
+_OF_PROJECT_SQL = f"""
+    select {USE_CASE_SQL} from work w where w.parent_id is null and coalesce(w.project, '(no project)') = ?
+    union select {CALL_USE_CASE_SQL} from {CALLS_SQL} where c.of_project = ?
+"""
 
 
 class Scope(NamedTuple):
-    """From `start` until `end` (UTC without a zone, half-open); `project`: these runs only."""
+    """From `start` until `end` (UTC without a zone, half-open); `project`: use cases with a run or a call of it."""
 
     start: datetime
     end: datetime
     project: str | None = None
 
-    @property
-    def condition(self) -> tuple[str, tuple[str, ...]]:
-        sql = "and coalesce(w.project, '(no project)') = ?"
-        return ("", ()) if self.project is None else (sql, (self.project,))
+    def condition(self, use_case: str = USE_CASE_SQL) -> tuple[str, tuple[str, ...]]:
+        """Use cases are looked at whole, whatever project is asked for: claims are on the whole of them."""
+        return ("", ()) if self.project is None else (f"and {use_case} in ({_OF_PROJECT_SQL})", (self.project,) * 2)
+
+    def years(self, ledger: Ledger) -> Iterator[tuple[datetime, datetime]]:
+        """From its first run on, year by year (with a zone)."""
+        first = ledger.rows("select min(started_at_utc) as at from span where parent_id is null")[0]["at"]
+        start, end = (when.replace(tzinfo=UTC) for when in (max(self.start, first or self.start), self.end))
+        for year in range(start.year, end.year + 1) if first else ():
+            begin, until = max(start, datetime(year, 1, 1, tzinfo=UTC)), min(end, datetime(year + 1, 1, 1, tzinfo=UTC))
+            if begin < until:
+                yield begin, until
 
 
 class Factors(NamedTuple):
@@ -68,41 +88,51 @@ class Slice:
 
 @dataclass(frozen=True)
 class UseCase:
-    """What is on record of a use case in a scope. `first_day`: of its first run, also before the scope."""
+    """What is on record of a use case in a scope.
+
+    first_day, last_day: of all its runs and calls, also outside of the scope;  upfront_before: some of what it caused
+    up front lies before the scope.
+    """
 
     name: str
     runs: int
     runs_without_energy: int
     first_day: date
-    slices: tuple[Slice, ...]
+    last_day: date
+    slices: tuple[Slice, ...] = ()
+    upfront_before: bool = False
 
 
 def use_cases(assess: Assessor, scope: Scope) -> list[UseCase]:
     """All use cases with a run in the scope, by name."""
     slices = _slices(assess, scope)
     return [
-        UseCase(row["use_case"], row["runs"], row["without"], row["first_day"],
-                tuple(slices.get(row["use_case"], ())))
+        UseCase(row["use_case"], row["runs"], row["without"], row["first_day"], row["last_day"],
+                tuple(slices.get(row["use_case"], ())), row["upfront_before"])
         for row in _counts(assess.ledger, scope)
     ]  # fmt: skip
 
 
 def _counts(ledger: Ledger, scope: Scope) -> list[dict[str, Any]]:
-    condition, params = scope.condition
+    condition, params = scope.condition()
     return ledger.rows(
         f"""with root as (select *, {USE_CASE_SQL} as use_case from work w where parent_id is null),
-                 seen as (select distinct run_id from energy_source_hour)
-            select use_case, min(first_day) as first_day, count(*) as runs,
+                 seen as (select distinct run_id from energy_source_hour),
+                 ever as (select use_case, min(started_at_utc)::date as first_day,
+                                 max(seen_until_utc)::date as last_day,
+                                 bool_or({IS_UPFRONT_SQL} and started_at_utc < ?) as upfront_before
+                          from root w group by use_case)
+            select use_case, min(first_day) as first_day, max(last_day) as last_day,
+                   bool_or(upfront_before) as upfront_before, count(*) as runs,
                    count(*) filter (where run_id not in (select run_id from seen)) as without
-            from root w join (select use_case, min(started_at_utc)::date as first_day from root group by use_case)
-                 using (use_case)
+            from root w join ever using (use_case)
             where w.seen_until_utc >= ? and w.started_at_utc < ? {condition} group by use_case order by use_case""",
-        (scope.start, scope.end, *params),
+        (scope.start, scope.start, scope.end, *params),
     )
 
 
 def _slices(assess: Assessor, scope: Scope) -> dict[str, list[Slice]]:
-    condition, params = scope.condition
+    condition, params = scope.condition()
     rows = assess.rows(
         f"""select {USE_CASE_SQL} as use_case, year(a.at_utc) as year, piece, {IS_UPFRONT_SQL} as is_upfront,
                    max(method_rank) as method_rank, {SUMS_SQL}

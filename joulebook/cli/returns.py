@@ -32,7 +32,7 @@ def roe(args: argparse.Namespace) -> int:
         print_json({"version": VERSION, "definition": TEXT}) if args.json else print(TEXT, end="")
         return 0
     ledger, period = ledger_of(args), asked(args)
-    weighed = weigh(ledger, period, args.project, Draw(args.draws or DRAWS, args.seed))
+    weighed = weigh(ledger, period, args.project, Draw(DRAWS if args.draws is None else args.draws, args.seed))
     view = views.return_on_environment(ledger, period, args.project, weighed)
     if args.json:
         print_json(_as_json(weighed, view))
@@ -163,13 +163,15 @@ def _result(result: Result, weighed: Portfolio, priced: list[Price]) -> dict[str
     from joulebook.accounting.returns.claims import CRITERIA
     from joulebook.accounting.returns.companions import break_even, payback
     from joulebook.accounting.returns.valued import lines
-    from joulebook.reports.views.roe_parts import year_rows
+    from joulebook.reports.views.roe_parts import caused_by_market, year_rows
 
     even = break_even(result)
+    rests_on = weighed.market.rests_on if weighed.market else None
     return {
         "runs": result.runs, "runs_without_energy": result.runs_without_energy, "api_calls": result.api_calls,
         "calls_without_tokens": result.calls_without_tokens,
         "criteria": {criterion: _criterion(result, criterion) for criterion in CRITERIA},
+        "caused_market_based_g": {**_quantiles(caused_by_market(result, weighed)), "rests_on": rests_on},
         "verdict": result.verdict(),
         "payback_years": {criterion: _quantiles(payback(result, criterion, weighed.days)) for criterion in CRITERIA},
         "break_even_intensity_g_per_kwh": {**_quantiles(even.intensity),

@@ -61,10 +61,11 @@ def _amount(engine: Any, category: str) -> Estimate:
     return whole if whole.known else engine.operational[category]
 
 
-def recorded(ledger: Ledger, scope: Scope, site: Site) -> list[Called]:
-    """The calls of a scope by model, the most frequent first."""
+def recorded(ledger: Ledger, scope: Scope, site: Site, only: tuple[str, Sequence[Any]] = ("true", ())) -> list[Called]:
+    """The calls of a scope by model, the most frequent first. `only`: a condition on `c` in SQL, and its parameters."""
     where, params = _where(scope)
-    return [_called(row, site) for row in ledger.rows(_SQL.format(where=where), params)]
+    sql = _SQL.format(where=f"{where} and {only[0]}")
+    return [_called(row, site) for row in ledger.rows(sql, [*params, *only[1]])]
 
 
 def _where(scope: Scope) -> tuple[str, Sequence[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.returns.classes import PLAUSIBLE, SUPPORTED
@@ -20,20 +21,22 @@ from joulebook.reports.views.roe_parts import (
     balance_rows,
     benefit_method,
     break_evens,
+    by_market,
     by_year,
     claims_table,
     drawn,
     factor_uses,
     in_money,
     in_range,
+    results,
 )
 
 APART = "Avoided emissions stand apart: they reduce no scope 1, 2 or 3 and no SCI. Criteria are never netted."
 
 
 def weigh(ledger: Ledger, period: Period, project: str | None = None, draw: Draw = Draw()) -> Portfolio:  # noqa: B008
-    """Every use case of a period, with the claims in force."""
-    scope = Scope(naive(period.start), naive(period.end), project)
+    """Every use case of a period, with the claims in force. Days that have not come yet cause and avoid nothing."""
+    scope = Scope(naive(period.start), naive(min(period.end, datetime.now(UTC))), project)
     assess = assess_period(ledger, period)
     return portfolio(assess, scope, versions(ledger.home), draw, calls_of(ledger, assess.site, scope))
 
@@ -49,9 +52,9 @@ def return_on_environment(
         return replace(title, empty=f"{looked} Record one: joulebook run -- your command")
     return View(
         title.key, title.title, _sentence(found), title.subtitle, _tiles(found.whole),
-        BALANCES, tuple(row for result in _results(found) for row in balance_rows(result)),
-        parts=tuple(part for part in (_internal(found), claims_table(found.whole.claims), by_year(found.whole),
-                                      break_evens(found), in_money(found)) if part.rows),
+        BALANCES, tuple(row for result in results(found) for row in balance_rows(result)),
+        parts=tuple(part for part in (_internal(found), claims_table(found.whole.claims), by_market(found),
+                                      by_year(found.whole), break_evens(found), in_money(found)) if part.rows),
         notes=tuple(_notes(found)), factors=factor_uses(found.factors), alerts=tuple(alerts(found)),
     )  # fmt: skip
 
@@ -59,18 +62,14 @@ def return_on_environment(
 def annex(ledger: Ledger, period: Period, project: str | None = None) -> View:
     """The annex of a report: what may be published only, apart from the inventory."""
     found = weigh(ledger, period, project)
-    rows = tuple(row for result in _results(found) for row in balance_rows(result))
+    rows = tuple(row for result in results(found) for row in balance_rows(result))
     published = [each for each in found.whole.claims if each.state == SUPPORTED]
     return View(
         "roe_annex", "Annex: Return on Environment", f"No part of the inventory. {APART} {_sentence(found)}",
-        columns=BALANCES, rows=rows, parts=tuple(part for part in (claims_table(published),) if part.rows),
+        columns=BALANCES, rows=rows,
+        parts=tuple(part for part in (claims_table(published), by_market(found)) if part.rows),
         notes=tuple(_notes(found)), factors=factor_uses(found.factors), alerts=tuple(alerts(found)),
     )  # fmt: skip
-
-
-def _results(found: Portfolio) -> tuple[Result, ...]:
-    """All of them together, then each; a single one is not told twice."""
-    return found.use_cases if len(found.use_cases) == 1 else (found.whole, *found.use_cases)
 
 
 def _sentence(found: Portfolio) -> str:
@@ -107,7 +106,7 @@ def _tiles(result: Result) -> tuple[Tile, ...]:
 
 def _internal(found: Portfolio) -> View:
     """The same with plausible claims, where there are any."""
-    told = [each for each in _results(found) if any(PLAUSIBLE in one.classes.values() for one in each.claims)]
+    told = [each for each in results(found) if any(PLAUSIBLE in one.classes.values() for one in each.claims)]
     rows = tuple(row for each in told for row in balance_rows(each, WITH_PLAUSIBLE))
     return View("with_plausible", "With plausible claims: for internal use only", columns=BALANCES, rows=rows)
 
@@ -117,5 +116,8 @@ def _notes(found: Portfolio) -> Iterator[str]:
     yield "A return is (A − C) ÷ C: −1 without evidenced benefit, 0 at break-even; of several use cases, of their sums."
     yield "The definition is ours: joulebook roe --definition."
     yield APART
-    yield "Caused, location-based: operation, calls of model APIs by several engines, making the hardware where known."
-    yield "A use case is a project, or the tag use_case= of its runs; runs with the tag phase=training are up front."
+    yield (
+        "Caused, location-based: operation, calls of model APIs by several engines, making the hardware where known; "
+        "not networks and storage elsewhere."
+    )
+    yield "A use case is a project, or the tag use_case= of runs and calls; the tag phase=training means up front."

@@ -16,7 +16,7 @@ from joulebook.accounting.returns.valued import lines, prices
 from joulebook.accounting.uncertainty import quantiles, sampled
 from joulebook.reports.format import mid_of, span_of
 from joulebook.reports.view import Column, FactorUse, Figure, Series, View
-from joulebook.reports.views.common import plural
+from joulebook.reports.views.common import plural, use_of
 
 LABELS = {"gwp_g": "Carbon, CO₂e", "primary_energy_j": "Primary energy", "adpe_kgsb": "Minerals", "water_l": "Water"}
 # What is too small to be read in its own unit is drawn in another: how many of it one of its own is.
@@ -48,6 +48,14 @@ NAMES = {
     "climate_value_usd": "Climate value of the net benefit",
 }
 PRICES = {"": "–", "none": "no price", "internal": "own price", "epa": "US EPA", "uba": "UBA, Germany"}
+
+
+QUIET_DAYS = 31  # without a run, before it is said that a claim goes on
+
+
+def results(found: Portfolio) -> tuple[Result, ...]:
+    """All of them together, then each; a single one is not told twice."""
+    return found.use_cases if len(found.use_cases) == 1 else (found.whole, *found.use_cases)
 
 
 def in_range(estimate: Estimate) -> str:
@@ -101,6 +109,30 @@ def _claim_row(each: Judged) -> Mapping[str, Any]:
         "claim_id": each.claim.id, "use_case": each.claim.use_case, "class": each.state, "tier": each.tier,
         "benefit": says, "missing": "; ".join(each.missing) or "–", "classes": dict(each.classes),
     }  # fmt: skip
+
+
+def caused_by_market(result: Result, found: Portfolio) -> Estimate:
+    """Carbon caused by the market-based account."""
+    if found.market is None:
+        return unknown("g", "no electricity that was bought is on record here")
+    if result.market_g is None:
+        return unknown("g", why_unknown(result, "gwp_g"))
+    return drawn("gwp_g", quantiles(result.market_g), result.method)
+
+
+def by_market(found: Portfolio) -> View:
+    """What was caused by both accounts of electricity, side by side."""
+    columns = (Column("use_case", "Use case"), Column("location", "Location-based", "estimate"),
+               Column("market", "Market-based", "estimate"))  # fmt: skip
+    rows = tuple(
+        {"use_case": each.name or ALL, "location": drawn("gwp_g", quantiles(each.caused["gwp_g"]), each.method),
+         "market": caused_by_market(each, found)}
+        for each in results(found) if found.market and "gwp_g" in each.caused
+    )  # fmt: skip
+    rests_on = found.market.rests_on if found.market else ""
+    notes = (f"Market-based rests on: {rests_on}. It enters no return: contracts for electricity change none.",)
+    return View("by_market", "Carbon caused, by both accounts of electricity", columns=columns, rows=rows,
+                notes=notes if rows else ())  # fmt: skip
 
 
 def by_year(result: Result) -> View:
@@ -170,15 +202,17 @@ def alerts(found: Portfolio) -> Iterator[str]:
         yield f"{calls} of model APIs told no tokens: what they caused is not counted."
     for why in sorted(set(whole.unmade.values())):
         yield f"Making the hardware is not among what was caused: {why}."
+    for each in (each for each in found.use_cases if each.upfront_before):
+        yield f"What {each.name} caused up front before this time is not counted in it."
+    for plan in (each.effect.plan for each in whole.claims if each.effect.plan.days_after > QUIET_DAYS):
+        days = plural(plan.days_after, "day")
+        yield (
+            f"The claim {plan.claim.id} counts {days} after the last run of {plan.claim.use_case} on record: what "
+            "those days caused is not known."
+        )
     for claim in (version.claim for version in found.orphans):
         yield f"The claim {claim.id} counts nothing: no run of the use case {claim.use_case} is on record here."
 
 
 def factor_uses(matches: Sequence[Match]) -> tuple[FactorUse, ...]:
-    return tuple(
-        FactorUse(
-            each.factor.factor_id, each.factor.kind, each.factor.region, each.match, each.factor.low, each.factor.value,
-            each.factor.high, each.factor.unit, each.factor.source, each.factor.url, each.factor.valid,
-        )
-        for each in matches
-    )  # fmt: skip
+    return tuple(map(use_of, matches))
