@@ -95,9 +95,10 @@ def test_every_command_shows_an_example_that_can_be_typed(typed: Typed, command:
     assert (done.code, done.err) == (0, "")
     assert "--home DIR" in done.out
     assert "--json" in done.out
-    example = shlex.split(done.out.split("Example:\n")[1])
-    assert example[:2] == ["joulebook", command]
-    assert parse(example[1:]).command == command
+    for line in done.out.split("Example:\n")[1].strip().splitlines():
+        example = shlex.split(line)
+        assert example[:2] == ["joulebook", command]
+        assert parse(example[1:]).command == command
 
 
 def test_the_version_is_printed_where_a_script_finds_it(typed: Typed) -> None:
@@ -287,7 +288,8 @@ def test_show(typed: Typed, home: Path) -> None:
     assert shown["run_id"] == run
     assert {"power", "spans", "impacts", "about", "factors", "remarks"} <= set(shown)
     assert [row["category"] for row in shown["impacts"]] == [
-        "device_energy_j", "it_energy_j", "facility_energy_j", "carbon_g", "water_l", "cost_usd"]  # fmt: skip
+        "device_energy_j", "it_energy_j", "facility_energy_j", "carbon_g", "water_l", "cost_usd",
+        "primary_energy_j", "adpe_kgsb"]  # fmt: skip
     assert {"factor_id", "kind", "region", "match", "low", "mid", "high", "unit", "source", "url", "valid"} == set(
         shown["factors"][0]
     )
