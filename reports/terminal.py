@@ -37,7 +37,7 @@ LESS_NEEDED = (
     "cache_read_tokens", "reasoning_tokens", "wasted_attempts", "at_s", "response_id", "period",
 )  # fmt: skip
 PADDING, LEAST_NAME = 3, 8  # characters between two columns, and of a column of names
-MOST_ROWS = {"power": 0, "projection_carbon": 0, "spans": 25, "about": 50, "behind": 25}
+MOST_ROWS = {"power": 0, "projection_beside": 0, "spans": 25, "about": 50, "behind": 25}
 _STYLES = {
     "failed": "red",
     "lost": "red",

@@ -584,6 +584,6 @@ def test_the_view_of_the_default(tmp_path):
     view = views.projection(open_ledger(tmp_path), Asked(draws=64, until=2035))
     assert [row["year"] for row in view.rows] == [str(year) for year in range(2024, 2036)]
     parts = {part.key: part for part in view.parts}
-    assert {"sobol", "bought", "projection_carbon"} <= set(parts)
+    assert {"sobol", "bought", "projection_beside"} <= set(parts)
     assert parts["bought"].rows[0]["with_charged"] == parts["bought"].rows[0]["with_bought"]
     assert any("8 to 80 times" in note for note in view.notes)

@@ -6,7 +6,10 @@ import argparse
 
 from joulebook.cli.options import Add, reading
 
-WHERE = "a file (CSV, TOML), `ledger` or `paper` (default: the ledger's last year, else the study's 100 use cases)"
+WHERE = (
+    "a file (CSV, TOML), `own` (the home's portfolio.csv), `ledger` (its last year) or `paper` (the study's 100 use "
+    "cases); default: the first of these that there is"
+)
 
 
 def project(add: Add) -> None:

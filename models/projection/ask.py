@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from joulebook.accounting.errors import InputError
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.site import load_site
 from joulebook.accounting.uncertainty import DRAWS
@@ -17,17 +18,19 @@ from joulebook.models.projection.history import has_history, of_the_ledger
 from joulebook.models.projection.money import Cost, costs, priced
 from joulebook.models.projection.outcome import Projection, Sampling, project
 from joulebook.models.projection.portfolio import Portfolio, of_the_paper, read
+from joulebook.models.projection.questionnaire import kept_file
 from joulebook.models.projection.ramps import TARGET_YEAR
 from joulebook.models.projection.scenarios import PRESETS, changed, scenario_of
 from joulebook.models.projection.sensitivity import Sobol, Swing, sobol, tornado
 
-PAPER, LEDGER = "paper", "ledger"
+OWN, LEDGER, PAPER = "own", "ledger", "paper"  # the one that the home keeps, its history, the study's
 COMPARING = Sampling(4096)  # draws for a number of which only the range is told
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A question. `portfolio`: a file, `ledger`, `paper`, or a made one; None: what there is. `base_year`: of a file.
+    """A question. `portfolio`: a file, `own`, `ledger`, `paper`, or a made one; None: the first that there is.
+    `base_year`: of a file.
 
     `changes`: other values for some drivers, fixed, e.g. from the sliders of a page.
     """
@@ -70,15 +73,25 @@ def answer(ledger: Ledger, asked: Asked) -> Answer:
 
 
 def portfolio_of(ledger: Ledger, asked: Asked) -> Portfolio:
-    """The file that was named; else the ledger's history, where there is one and the study is not asked for."""
+    """The one that was named, else the first that there is."""
     region = load_site(ledger.home).region
-    named = asked.portfolio
+    named = usual(ledger, asked.engine) if asked.portfolio is None else asked.portfolio
     if isinstance(named, Portfolio):
         return named
-    if named is None:
-        named = LEDGER if asked.engine != paper2501.NAME and has_history(ledger) else PAPER
     if named == PAPER:
         return of_the_paper(asked.inputs, region)
     if named == LEDGER:
         return of_the_ledger(ledger)
-    return read(Path(named), asked.base_year or datetime.now(UTC).year, region)
+    path = kept_file(ledger.home) if named == OWN else Path(named)
+    if named == OWN and not path.exists():
+        raise InputError("this home keeps no portfolio: fill in the form of the page Portfolio, or name a file")
+    return read(path, asked.base_year or datetime.now(UTC).year, region)
+
+
+def usual(ledger: Ledger, engine: str | None = None) -> str:
+    """The home's own portfolio, else its history, else the study's use cases, of which alone its engine is asked."""
+    if engine == paper2501.NAME:
+        return PAPER
+    if kept_file(ledger.home).exists():
+        return OWN
+    return LEDGER if has_history(ledger) else PAPER

@@ -30,6 +30,7 @@ NUMBERS = ("use_cases", "users", "requests_per_user_day", "days_per_year", "inpu
 SHARES = ("model_sizes", "regions")
 FIELDS = ("name", "kind", *NUMBERS[:4], "model_sizes", "provider", "model", *NUMBERS[4:], "regions")
 MOST = 1e15  # of anything that is counted
+FORMULA_STARTS = ("=", "+", "-", "@")
 TEMPLATE = """\
 name,kind,use_cases,users,requests_per_user_day,days_per_year,model_sizes,provider,model,input_tokens,output_tokens,calls,regions
 Assistant for everybody,chat,1,5000,4,220,,openai,gpt-4o,300,400,,FR=0.6 US=0.4
@@ -117,9 +118,16 @@ def of_the_paper(inputs: str, region: str = WORLD) -> Portfolio:
 def read(path: Path, base_year: int, region: str = WORLD) -> Portfolio:
     """The use cases of a file. `region`: where those are that name no place. Raises InputError with line and field."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    return of_bytes(content, path, base_year, region)
+
+
+def of_bytes(content: bytes, path: Path, base_year: int, region: str = WORLD) -> Portfolio:
+    """What a file holds; `path` tells its kind, and is named where something is wrong."""
+    try:
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: is not text in UTF-8; save it as CSV UTF-8") from error
     rows = list(_of_toml(path, text) if path.suffix.lower() == ".toml" else _of_csv(path, text))
@@ -148,7 +156,16 @@ def _of_csv(path: Path, text: str) -> Iterable[Row]:
         if None in cells or None in cells.values():
             count = len(header)
             raise InputError(f"{line}: does not have the {count} cells of the header; quote a cell with a comma in it")
-        yield Row({name: cell.strip() for name, cell in cells.items()}, _in_line(line))
+        yield Row({name: unguarded(cell.strip()) for name, cell in cells.items()}, _in_line(line))
+
+
+def guarded(cell: str) -> str:
+    """Text that a spreadsheet shows and does not run."""
+    return f"'{cell}" if cell.lstrip("'").startswith(FORMULA_STARTS) else cell
+
+
+def unguarded(cell: str) -> str:
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(FORMULA_STARTS) else cell
 
 
 def _in_line(line: str) -> Callable[[str], str]:

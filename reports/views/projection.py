@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from joulebook.accounting.estimates import Estimate, exactly, unknown
@@ -36,6 +37,7 @@ NAMES = {
     "carbon_price_usd_per_t": "Price of carbon", "settled_growth": "Growth that all settle at, a year",
     "settling_y": "How fast it settles", "growth_correlation": "Correlation of growth", "usage_cap": "Cap of use",
 }  # fmt: skip
+INDEX_BAND = "Line: at the central drivers. Pale: from the 5th to the 95th percentile."
 TELLING = 1e-3  # a smaller part of the variance, or change of the outcome, is drawn nowhere
 WHY_NOT_THE_PAPER = (
     "paper2501 gives each request all the GPUs that hold the model, alone: its level for large models is 8 to 80 times "
@@ -49,12 +51,23 @@ WHY_THEY_DIFFER = (
 )
 
 
-def projection(ledger: Ledger, asked: Asked | None = None) -> View:
+@dataclass(frozen=True)
+class Look:
+    """What of a projection stands in front: one category, as amounts or against the base year."""
+
+    category: str = "energy"
+    as_index: bool = False
+
+
+AMOUNTS_OF_ENERGY = Look()
+
+
+def projection(ledger: Ledger, asked: Asked | None = None, look: Look = AMOUNTS_OF_ENERGY) -> View:
     """The ledger's portfolio, or the one that is asked for, along a scenario."""
-    return projected(answer(ledger, asked or Asked()))
+    return projected(answer(ledger, asked or Asked()), look)
 
 
-def projected(told: Answer) -> View:
+def projected(told: Answer, look: Look = AMOUNTS_OF_ENERGY) -> View:
     """An answer as a View."""
     made = told.projection
     base, last = made.base, made.years[-1]
@@ -62,13 +75,13 @@ def projected(told: Answer) -> View:
         f"{base.portfolio.name} · engine {base.engine.name} · inputs as {made.scenario.inputs} · base year "
         f"{made.years[0].year} · {made.draws:,} draws, seed {made.seed}"
     )
-    parts = (_carbon(made), _drivers(made), _tornado(told), _sobol(told), _engines(told), _study(told), _checks(made),
-             _bought(made), _costs(told))  # fmt: skip
+    parts = (_beside(made, look), _drivers(made), _tornado(told), _sobol(told), _engines(told), _study(told),
+             _checks(made), _bought(made), _costs(told))  # fmt: skip
     return View(
-        "projection", f"Projection to {last.year}: {made.scenario.name}", _sentence(made), subtitle=subtitle,
-        tiles=_tiles(made), columns=_columns(made), rows=tuple(_row(made, year) for year in made.years),
-        figure=_fan(made, "energy"), alerts=_alerts(told), notes=_notes(made),
-        parts=tuple(part for part in parts if part.rows),
+        "projection", f"Projection to {last.year}: {made.scenario.name}", _sentence(made, look.category),
+        subtitle=subtitle, tiles=_tiles(made, look.category), columns=_columns(made, look.as_index),
+        rows=tuple(_row(made, year) for year in made.years), figure=_fan(made, look),
+        alerts=_alerts(told), notes=_notes(made), parts=tuple(part for part in parts if part.rows),
     )  # fmt: skip
 
 
@@ -81,13 +94,14 @@ def drawn(estimate: Estimate) -> Estimate:
 # Years ------------------------------------------------------------------------------------------------------------
 
 
-def _columns(made: Projection) -> tuple[Column, ...]:
-    amounts = (
-        Column(category, LABELS[category], "estimate", drawn(estimate).unit)
-        for category, estimate in made.years[0].amounts.items()
-    )
-    return (Column("year", "Year"), *amounts, Column("energy_index", "Energy, ×", "number"),
-            Column("gwp_index", "Carbon, ×", "number"))  # fmt: skip
+def _columns(made: Projection, as_index: bool) -> tuple[Column, ...]:
+    """The amounts with the index of two, or the index of all."""
+    year, amounts = Column("year", "Year"), made.years[0].amounts.items()
+    times = {name: Column(f"{name}_index", f"{LABELS[name].split(',')[0]}, ×", "number") for name, _ in amounts}
+    if as_index:
+        return (year, *times.values())
+    told = (Column(name, LABELS[name], "estimate", drawn(estimate).unit) for name, estimate in amounts)
+    return (year, *told, times["energy"], times["gwp"])
 
 
 def _row(made: Projection, year: Year) -> Mapping[str, Any]:
@@ -96,42 +110,64 @@ def _row(made: Projection, year: Year) -> Mapping[str, Any]:
             "method": made.base.method}  # fmt: skip
 
 
-def _sentence(made: Projection) -> str:
+def _sentence(made: Projection, category: str) -> str:
     first, last = made.years[0], made.years[-1]
-    now, then = drawn(first.amounts["energy"]), drawn(last.amounts["energy"])
-    times = number(last.index["energy"])
-    return f"Energy goes from {amount(now.mid, 'J')} in {first.year} to {in_words(then)} in {last.year}: × {times}."
+    now, then = drawn(first.amounts[category]), drawn(last.amounts[category])
+    if not now.known:
+        return ""
+    times, label = number(last.index[category]), LABELS[category].split(",")[0]
+    return (
+        f"{label} goes from {amount(now.mid, now.unit)} in {first.year} to {in_words(then)} in {last.year}: × {times}."
+    )
 
 
-def _tiles(made: Projection) -> tuple[Tile, ...]:
+def _tiles(made: Projection, category: str) -> tuple[Tile, ...]:
     last = made.years[-1]
     covers = made.base.covers
     amounts = tuple(
-        Tile(f"{LABELS[category]}, {last.year}", drawn(last.amounts[category]), covers.get(category, ""))
-        for category in ("energy", "gwp", "water")
+        Tile(f"{LABELS[name]}, {last.year}", drawn(last.amounts[name]), covers.get(name, ""))
+        for name in dict.fromkeys((category, "energy", "gwp", "water"))
     )
-    index, spread = last.index["energy"] or 0.0, last.index_range["energy"] or (0.0, 0.0, 0.0)
-    times = Estimate(spread[0], index, spread[2], "1", "modelled")
-    return (*amounts, Tile(f"Energy, {last.year} ÷ {made.years[0].year}", times, made.scenario.name))
+    title = f"{LABELS[category].split(',')[0]}, {last.year} ÷ {made.years[0].year}"
+    return (*amounts[:3], Tile(title, _times(made, last, category), made.scenario.name))
 
 
-def _fan(made: Projection, category: str) -> Figure | None:
-    told = [(year.year, drawn(year.amounts[category])) for year in made.years]
+def _times(made: Projection, year: Year, category: str) -> Estimate:
+    """A year against the base year: at the central drivers, from P5 to P95 of the draws."""
+    index, spread = year.index[category], year.index_range[category]
+    if index is None or spread is None:
+        return unknown("1", made.base.missing.get(category, "it is not known"))
+    return Estimate(min(spread[0], index), index, max(spread[2], index), "1", "modelled")
+
+
+def _fan(made: Projection, look: Look) -> Figure | None:
+    category = look.category
+    told = [(year.year, _times(made, year, category) if look.as_index else drawn(year.amounts[category]))
+            for year in made.years]  # fmt: skip
     if not all(estimate.known for _, estimate in told):
         return None
     years = tuple(year for year, _ in told)
     low, mid, high = (tuple(getattr(estimate, end) for _, estimate in told) for end in ("low", "mid", "high"))
     unit, last = told[0][1].unit, told[-1][1]
     title = f"{LABELS[category]} by year, P5 to P95"
+    if look.as_index:
+        title = f"{LABELS[category]} by year, {years[0]} = 1"
     alt = f"{title}: {amount(mid[0], unit)} in {years[0]}, {in_words(last)} in {years[-1]}."
-    return Figure("fan", title, unit, (Series(made.scenario.name, years, mid, low, high),), alt)
+    return Figure("fan", title, unit, (Series(made.scenario.name, years, mid, low, high),), alt,
+                  band=INDEX_BAND if look.as_index else "")  # fmt: skip
 
 
-def _carbon(made: Projection) -> View:
-    rows = tuple({"year": str(year.year), "gwp": year.amounts["gwp"]} for year in made.years)
-    figure = _fan(made, "gwp")
-    columns = (Column("year", "Year"), Column("gwp", LABELS["gwp"], "estimate", "g"))
-    return View("projection_carbon", "Carbon", columns=columns, rows=rows if figure else (), figure=figure)
+def _beside(made: Projection, look: Look) -> View:
+    """Carbon; beside carbon, energy."""
+    category = "energy" if look.category == "gwp" else "gwp"
+    estimates = ((year, _times(made, year, category) if look.as_index else drawn(year.amounts[category]))
+                 for year in made.years)  # fmt: skip
+    rows = tuple({"year": str(year.year), category: estimate} for year, estimate in estimates)
+    figure = _fan(made, Look(category, look.as_index))
+    unit = "1" if look.as_index else rows[0][category].unit
+    columns = (Column("year", "Year"), Column(category, LABELS[category], "estimate", unit))
+    return View("projection_beside", LABELS[category].split(",")[0], columns=columns, rows=rows if figure else (),
+                figure=figure)  # fmt: skip
 
 
 def _alerts(told: Answer) -> tuple[str, ...]:
