@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from handmade import HandmadeJournal
@@ -15,6 +15,7 @@ from joulebook.accounting.site import Site, write_site
 from joulebook.cli import main
 from joulebook.collectors.sensors import Sensor
 from joulebook.reports import as_json, views
+from joulebook.reports.view import View
 
 PACKAGE = Sensor("powercap:package-0", "cpu:0", "uJ", "measured", "energy_uj", max_w=400.0, update_s=0.001)
 MEMORY = Sensor("memory", "dram:model", "GB", "modelled", "/proc/meminfo", accuracy=0.03, share_by="reservation")
@@ -25,9 +26,19 @@ INSTANT = GAUGE._replace(sensor="nvml-instant:GPU-1", device="gpu:GPU-1", window
 FACTORS: dict[str, Any] = {"dram_power_w_per_gb": (0.1, 0.3, 0.5), "it_overhead": (1.0, 1.2, 1.5)}
 
 
-@pytest.fixture
-def mixed(home: Path) -> tuple[Ledger, Ran]:
+class Mixed(NamedTuple):
+    """A run, its page, and its devices by sensor."""
+
+    ledger: Ledger
+    ran: Ran
+    view: View
+    devices: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Mixed:
     """60 s on a node with all kinds of devices, beside another run that has CPU time and 4/7 of the second GPU."""
+    home = tmp_path_factory.mktemp("mixed")
     ours = Process((Job(10, 70),), cpu=Steady(2), reserved={SLICE.sensor: 3 / 7, MEMORY.sensor: 0.25}, reserved_as="a")
     theirs = Process((Job(10, 70),), cpu=Steady(6), reserved={SLICE.sensor: 4 / 7, MEMORY.sensor: 0.5}, reserved_as="b")
     devices = [
@@ -46,7 +57,8 @@ def mixed(home: Path) -> tuple[Ledger, Ran]:
     ingest(home)
     ledger = open_ledger(home)
     assert ledger.rows("select reason from quarantine") == []
-    return ledger, ran
+    view = views.run(ledger, ran.run_id)
+    return Mixed(ledger, ran, view, by_sensor(view))
 
 
 def _without(line: bytes, sensors: set[str]) -> bytes:
@@ -59,15 +71,15 @@ def _without(line: bytes, sensors: set[str]) -> bytes:
     return json.dumps(event).encode() + b"\n"
 
 
-def devices_of(ledger: Ledger, ran: Ran) -> dict[str, dict[str, Any]]:
-    """The rows of `joulebook show --json`, by sensor."""
-    rows = json.loads(as_json.text(as_json.run(views.run(ledger, ran.run_id))))["devices"]
+def by_sensor(view: View) -> dict[str, dict[str, Any]]:
+    """The devices in `joulebook show --json`, by sensor."""
+    rows = json.loads(as_json.text(as_json.run(view)))["devices"]
     return {row["sensor"]: row for row in rows}
 
 
-def test_each_device_says_how_it_is_known(mixed: tuple[Ledger, Ran]) -> None:
+def test_each_device_says_how_it_is_known(mixed: Mixed) -> None:
     """A counter that is all ours is measured, a part of one attributed, summed power integrated, a factor modelled."""
-    found = devices_of(*mixed)
+    found = mixed.devices
     assert {sensor: row["tier"] for sensor, row in found.items()} == {
         MINE.sensor: "measured",
         SLICE.sensor: "attributed",
@@ -92,39 +104,36 @@ def test_each_device_says_how_it_is_known(mixed: tuple[Ledger, Ran]) -> None:
         (MEMORY.sensor, 64 * 60 * 0.3, 1 / 4),  # GB × s × W/GB
     ],
 )
-def test_energy_is_the_share_of_the_device(mixed: tuple[Ledger, Ran], sensor: str, node_j: float, share: float) -> None:
-    row = devices_of(*mixed)[sensor]
+def test_energy_is_the_share_of_the_device(mixed: Mixed, sensor: str, node_j: float, share: float) -> None:
+    row = mixed.devices[sensor]
     assert row["node_energy_j"]["mid"] == pytest.approx(node_j, rel=1e-6)
     assert row["share"] == pytest.approx(share, rel=1e-6)
     assert row["energy_j"]["mid"] == pytest.approx(node_j * share, rel=1e-6)
     assert row["energy_j"]["low"] <= row["energy_j"]["mid"] <= row["energy_j"]["high"]
 
 
-def test_a_run_is_the_sum_of_its_counted_devices_at_the_plug(mixed: tuple[Ledger, Ran]) -> None:
+def test_a_run_is_the_sum_of_its_counted_devices_at_the_plug(mixed: Mixed) -> None:
     """(12 000 + 21 000 × 3/7 + 1500 + 18 000 + 288) J × 1.2 at the plug; the second sensor of GPU 1 is not in it."""
-    ledger, ran = mixed
     device_j = 12_000 + 9000 + 1500 + 18_000 + 288
-    view = views.run(ledger, ran.run_id)
-    (impacts,) = (part for part in view.parts if part.key == "impacts")
+    (impacts,) = (part for part in mixed.view.parts if part.key == "impacts")
     amounts = {row["category"]: row["amount"].mid for row in impacts.rows}
     assert amounts["device_energy_j"] == pytest.approx(device_j, rel=1e-6)
     assert amounts["it_energy_j"] == pytest.approx(device_j * 1.2, rel=1e-6)
-    assert devices_of(ledger, ran)[INSTANT.sensor]["counted"] is False
-    assert view.rows[0]["energy_j"].mid == pytest.approx(device_j * 1.2, rel=1e-6)
+    assert mixed.devices[INSTANT.sensor]["counted"] is False
+    assert mixed.view.rows[0]["energy_j"].mid == pytest.approx(device_j * 1.2, rel=1e-6)
 
 
-def test_the_factors_of_the_memory_model_are_named(mixed: tuple[Ledger, Ran]) -> None:
-    ledger, ran = mixed
-    (impacts,) = (part for part in views.run(ledger, ran.run_id).parts if part.key == "impacts")
+def test_the_factors_of_the_memory_model_are_named(mixed: Mixed) -> None:
+    (impacts,) = (part for part in mixed.view.parts if part.key == "impacts")
     energy = next(row for row in impacts.rows if row["category"] == "it_energy_j")
     kinds = [factor_id.split("/")[0] for factor_id in energy["factor_ids"].split(", ")]
     assert kinds == ["dram_power", "it_overhead"]  # and not cpu_power: a sensor saw the CPU
 
 
-def test_a_part_of_a_device_has_the_range_of_its_share(mixed: tuple[Ledger, Ran]) -> None:
+def test_a_part_of_a_device_has_the_range_of_its_share(mixed: Mixed) -> None:
     """A second of CPU time may cost twice another's: 1/4 is 1/7 to 2/5 of 6000 J. A slice may cost four times
     another's: 3/7 is 3/19 to 3/4 of 21 000 J."""
-    found = devices_of(*mixed)
+    found = mixed.devices
     package, gpu_slice = found[PACKAGE.sensor], found[SLICE.sensor]
     edge_j = 0.001 * 400
     assert package["energy_j"]["low"] == pytest.approx((6000 - edge_j) / 7, rel=1e-6)
@@ -133,11 +142,10 @@ def test_a_part_of_a_device_has_the_range_of_its_share(mixed: tuple[Ledger, Ran]
     assert gpu_slice["energy_j"]["high"] == pytest.approx(21_000 * 3 / 4, rel=1e-6)
 
 
-def test_the_command_shows_what_the_page_shows(mixed: tuple[Ledger, Ran], capsys: pytest.CaptureFixture[str]) -> None:
-    ledger, ran = mixed
-    assert main(["show", ran.run_id, "--json"]) == 0
+def test_the_command_shows_what_the_page_shows(mixed: Mixed, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["show", mixed.ran.run_id, "--json", "--home", str(mixed.ledger.home)]) == 0
     shown = json.loads(capsys.readouterr().out)["devices"]
-    assert {row["sensor"]: row for row in shown} == devices_of(ledger, ran)
+    assert {row["sensor"]: row for row in shown} == mixed.devices
 
 
 def test_cpu_time_is_a_model_where_no_sensor_saw_the_cpu(home: Path) -> None:
@@ -147,13 +155,14 @@ def test_cpu_time_is_a_model_where_no_sensor_saw_the_cpu(home: Path) -> None:
     ingest(home)
     ledger = open_ledger(home)
     write_site(home, Site(cpu_power_w=(3, 5, 9), it_overhead=(1, 1, 1)))
-    found = devices_of(ledger, ran)
+    view = views.run(ledger, ran.run_id)
+    found = by_sensor(view)
     assert (found["cpu-time"]["tier"], found["cpu-time"]["device"]) == ("modelled", "cpu")
     assert [found["cpu-time"]["energy_j"][end] for end in ("low", "mid", "high")] == pytest.approx([360, 600, 1080])
     assert found["cpu-time"]["node_energy_j"]["mid"] is None
     assert found["cpu-time"]["share"] is None
-    assert views.run(ledger, ran.run_id).rows[0]["energy_j"].mid == pytest.approx(12_600, rel=1e-6)
-    assert views.run(ledger, ran.run_id).rows[0]["energy_j"].method == "modelled"
+    assert view.rows[0]["energy_j"].mid == pytest.approx(12_600, rel=1e-6)
+    assert view.rows[0]["energy_j"].method == "modelled"
 
 
 def test_a_sensor_of_the_cpu_that_does_not_count_leaves_the_model(home: Path) -> None:
@@ -161,10 +170,10 @@ def test_a_sensor_of_the_cpu_that_does_not_count_leaves_the_model(home: Path) ->
     psys = PACKAGE._replace(sensor="powercap:psys", device="platform:0", counted=False)
     ((ran,),) = Node(home, [Device(psys, Steady(150))]).write([Process((Job(10, 70),), cpu=Steady(2))])
     ingest(home)
-    ledger = open_ledger(home)
-    found = devices_of(ledger, ran)
+    view = views.run(open_ledger(home), ran.run_id)
+    found = by_sensor(view)
     assert {sensor: row["counted"] for sensor, row in found.items()} == {"powercap:psys": False, "cpu-time": True}
-    assert views.run(ledger, ran.run_id).rows[0]["energy_j"].mid == found["cpu-time"]["energy_j"]["mid"]
+    assert view.rows[0]["energy_j"].mid == found["cpu-time"]["energy_j"]["mid"]
 
 
 def test_a_run_that_no_sensor_saw_has_its_counter(home: Path) -> None:
@@ -175,7 +184,7 @@ def test_a_run_that_no_sensor_saw_has_its_counter(home: Path) -> None:
     journal.end(20, run, counters={"cpu_time": 8.0})
     journal.write()
     ingest(home)
-    (row,) = devices_of(open_ledger(home), Ran(run, 10, 20, [])).values()
+    (row,) = by_sensor(views.run(open_ledger(home), run)).values()
     assert (row["sensor"], row["tier"], row["idle_energy_j"]["mid"]) == ("cpu-time", "modelled", None)
 
 

@@ -307,7 +307,7 @@ def test_times_are_utc(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_batches_are_two_transactions_with_one_result(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingestion, "BATCH_BYTES", 1000)
+    monkeypatch.setattr(ingestion, "BATCH_BYTES", 4000)
     for _ in range(4):
         one_run(home, ticks=40).write()
     done = ingest(home)
@@ -322,13 +322,17 @@ def killed_ingests(home: Path, kills: int) -> int:
     """SIGKILL an ingest at growing moments of its life; how many were really killed."""
     code = (
         "import sys; from pathlib import Path; from joulebook.accounting.ledger import ingestion\n"
-        "ingestion.BATCH_BYTES = 40_000; ingestion.ingest(Path(sys.argv[1]))"
+        "ingestion.BATCH_BYTES = 40_000; print(flush=True); ingestion.ingest(Path(sys.argv[1]))"
     )
     struck = 0
     for attempt in range(kills):
-        child = subprocess.Popen([sys.executable, "-c", code, str(home)], stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-c", code, str(home)]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert child.stdout is not None
+        child.stdout.readline()  # from here on it ingests, however long it took to come here
+        child.stdout.close()
         try:
-            child.wait(timeout=0.25 + 0.9 * attempt / kills)
+            child.wait(timeout=0.05 + 0.9 * attempt / kills)
         except subprocess.TimeoutExpired:
             os.kill(child.pid, signal.SIGKILL)
             struck += 1
