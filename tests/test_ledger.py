@@ -307,7 +307,7 @@ def test_times_are_utc(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_two_batches_are_two_transactions_with_one_result(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingestion, "BATCH_BYTES", 4000)
+    monkeypatch.setattr(ingestion, "BATCH_BYTES", 10_000)
     for _ in range(4):
         one_run(home, ticks=40).write()
     done = ingest(home)
