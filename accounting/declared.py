@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -23,7 +24,8 @@ ASSETS, FUELS = "assets.csv", "fuel.csv"
 Row = TypeVar("Row")
 
 
-class Asset(NamedTuple):
+@dataclass(frozen=True)
+class Asset:
     """So many pieces of hardware, bought on a day."""
 
     asset: str

@@ -29,7 +29,8 @@ NOTHING_NAMED = (
 )
 
 
-class Held(NamedTuple):
+@dataclass(frozen=True)
+class Held:
     """So many pieces of some hardware, reserved for a run for so long (counted as if all of it were reserved)."""
 
     run_id: str

@@ -90,8 +90,10 @@ class Stretch(NamedTuple):
     pieces: tuple[int, ...]
 
     def of(self, name: str) -> Range:
-        """An amount whose factors the world has."""
-        return self.amounts[name] or (0.0, 0.0, 0.0)
+        """An amount that is never unknown: the world has its factors."""
+        known = self.amounts[name]
+        assert known  # noqa: S101
+        return known
 
 
 def pieces_of(assess: Assessor) -> list[InForce]:

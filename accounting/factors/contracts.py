@@ -130,8 +130,8 @@ def _is_amount(value: object) -> bool:
 
 
 def _range(where: str, value: object) -> Range:
-    parts = cast("list[object]", value) if isinstance(value, list) else [value] * 3
-    is_right = len(parts) == 3 and all(_is_amount(part) for part in parts) and parts == sorted(parts)  # type: ignore[type-var]
+    parts: list[object] = list(cast("list[object]", value)) if isinstance(value, list) else [value] * 3
+    ends = [float(cast("float", part)) for part in parts if _is_amount(part)]
+    is_right = len(parts) == len(ends) == 3 and ends == sorted(ends)
     _check(where, "intensity_g_per_kwh", value, is_right, "a number or [low, mid, high]")
-    low, mid, high = (float(cast("float", part)) for part in parts)
-    return low, mid, high
+    return ends[0], ends[1], ends[2]

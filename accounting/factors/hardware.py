@@ -23,6 +23,7 @@ from joulebook.accounting.site import Range
 # category -> its unit
 CATEGORIES = {"gwp_g": "g", "adpe_kgsb": "kgSb", "primary_energy_j": "J"}
 MAY_BE_EMPTY = ("name_pattern",)
+NUMBERS = ("value", "low", "high")
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,13 @@ def parse_hardware(text: str) -> list[Figure]:
                 f"hardware_embodied, line {reader.line_num}: {', '.join(missing)} missing; every fact has a source"
             )
         try:
-            numbers = {name: float(cells[name]) for name in ("value", "low", "high")}
+            value, low, high = (float(cells[name]) for name in NUMBERS)
         except ValueError as error:
             raise FactorError(f"hardware_embodied, line {reader.line_num}: {error}") from error
-        if not 0 < numbers["low"] <= numbers["value"] <= numbers["high"] < inf:
+        if not 0 < low <= value <= high < inf:
             raise FactorError(f"hardware_embodied, line {reader.line_num}: low ≤ value ≤ high does not hold")
-        texts = {name: cells[name] for name in names if name not in numbers}
-        rows.append(Figure(**numbers, **texts))
+        texts = {name: cells[name] for name in names if name not in NUMBERS}
+        rows.append(Figure(value=value, low=low, high=high, **texts))
     return rows
 
 

@@ -119,8 +119,8 @@ def _read(path: Path, changed_ns: int) -> Series:  # noqa: ARG001 — what it is
             Spell(datetime.fromisoformat(start), datetime.fromisoformat(end), low, mid, high)
             for start, end, low, mid, high in table["spells"]
         )
-        texts = {name: str(table[name]) for name in FACTS}
-        series = Series(**{**texts, "retrieved": date.fromisoformat(texts["retrieved"])}, spells=spells)
+        texts = {name: str(table[name]) for name in FACTS if name != "retrieved"}
+        series = Series(retrieved=date.fromisoformat(table["retrieved"]), spells=spells, **texts)
     except (ValueError, KeyError, TypeError) as error:
         raise FactorError(f"{path}: is no imported series ({error}); delete it and import the file again") from error
     if not path.stem.endswith(series.digest):
