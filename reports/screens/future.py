@@ -1,43 +1,10 @@
-"""Where it goes, and what it gives back: the portfolio, its projection, the Return on Environment and its claims."""
+"""What it gives back: the Return on Environment and its claims. See also `portfolio` and `projection`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import streamlit as st
-
-from joulebook.reports.screens.page import Asked, choose, chosen, period_of, show
-
-UNTIL = {"2030": "2030", "2035": "2035"}
-
-
-def portfolio_page(ledger: Any, what: Asked) -> None:
-    from joulebook.reports.views import portfolio
-
-    show(portfolio(ledger), what, ledger)
-
-
-def projection_page(ledger: Any, what: Asked) -> None:
-    from joulebook.models.projection import ask
-    from joulebook.models.projection.engines import engines
-    from joulebook.models.projection.scenarios import PRESETS
-    from joulebook.reports.views import projection
-
-    scenarios = {name: name.capitalize() if len(name) > 3 else name.upper() for name in PRESETS}
-    named = {name: name for name in engines()}
-    asked = ask.Asked(
-        scenario=chosen("scenario", scenarios),
-        engine=chosen("engine", named, ask.EVIDENCE),
-        until=int(chosen("until", UNTIL)),
-    )
-
-    def controls() -> None:
-        with st.container(key="choices", horizontal=True):
-            choose("Scenario", "scenario", scenarios)
-            choose("Engine", "engine", named, ask.EVIDENCE)
-            choose("Until", "until", UNTIL)
-
-    show(projection(ledger, asked), what, ledger, controls=controls)
+from joulebook.reports.screens.page import Asked, period_of, show
 
 
 def roe_page(ledger: Any, what: Asked) -> None:

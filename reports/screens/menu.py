@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from joulebook.reports.screens import cost, future, impact, insight, runtime, trust
+from joulebook.reports.screens import cost, future, impact, insight, portfolio, projection, runtime, trust
 from joulebook.reports.screens.page import Body
 
 
@@ -37,10 +37,11 @@ GROUPS: dict[str, tuple[Screen, ...]] = {
         Screen("Scopes", "scopes", "donut_small", impact.scopes_page),
         Screen("Idealized runtime", "idealized", "timer", runtime.idealized_page),
         Screen("Frontier", "frontier", "trending_up", runtime.frontier_page),
+        Screen("Calibration profiles", "profiles", "tune", runtime.profiles_page),
     ),
     "Future": (
-        Screen("Portfolio", "portfolio", "folder_copy", future.portfolio_page),
-        Screen("Projection", "projection", "show_chart", future.projection_page),
+        Screen("Portfolio", "portfolio", "folder_copy", portfolio.portfolio_page),
+        Screen("Projection", "projection", "show_chart", projection.projection_page),
         Screen("Return on Environment", "roe", "eco", future.roe_page),
         Screen("Claims", "claims", "verified", future.claims_page),
     ),

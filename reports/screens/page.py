@@ -2,16 +2,16 @@
 
 Asked    period and project, the same on each page
 show     a View with its files' names, with rows that open a run or a call, and how to begin where it is empty
-choose   a choice of one page alone: a select box whose value stands in the address
+choose   a choice of one page alone: a select box whose value stands in the address; so do those of sliders
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -40,7 +40,8 @@ BEGINNINGS = {
     "reconcile": ("To import a provider's export", "joulebook import openai usage.csv", "sh"),
 }
 # Views whose own words say what to do where they are empty.
-WITHOUT_RECORDS = ("sources", "method", "budgets", "claims", "kept", "embodied", "frontier", "portfolio", "projection")
+WITHOUT_RECORDS = ("sources", "method", "budgets", "claims", "kept", "embodied", "frontier", "portfolio", "projection",
+                   "profiles")  # fmt: skip
 Body = Callable[[Any, "Asked"], None]
 Controls = Callable[[], None]
 
@@ -130,6 +131,14 @@ def _how_to_begin(what: Asked, begin: tuple[str, str, str]) -> None:
 # Choices of one page.
 
 
+class Span(NamedTuple):
+    """From where to where a number can be chosen, and in what steps."""
+
+    low: float
+    high: float
+    step: float = 0.01
+
+
 def chosen(name: str, options: Mapping[str, str], default: str | None = None) -> str:
     """Which of some short words the address has under a name; one that is no option counts as the default."""
     first = default if default in options else next(iter(options))
@@ -160,13 +169,54 @@ def write_words(label: str, name: str, placeholder: str) -> None:
     st.text_input(label, key=name, placeholder=placeholder, on_change=_keep, args=(name, ""))
 
 
-def _keep(name: str, default: str) -> None:
+def chosen_number(name: str, span: Span, default: float) -> float:
+    """The number that the address has under a name; what is none within the span counts as the default."""
+    try:
+        value = float(st.query_params.get(name, default))
+    except ValueError:
+        return default
+    return value if span.low <= value <= span.high else default
+
+
+def slide(label: str, name: str, span: Span, default: float, told: str = "") -> None:
+    """A slider, whose number the address holds unless it is the default; `told` is what its help says."""
+    st.session_state[name] = float(chosen_number(name, span, default))
+    ends = (float(span.low), float(span.high), None, float(span.step))
+    st.slider(label, *ends, key=name, on_change=_keep, args=(name, default), help=told or None)
+
+
+def write_number(label: str, name: str, span: Span, default: int) -> None:
+    """A box for a whole number, which the address holds as well."""
+    st.session_state[name] = int(chosen_number(name, span, default))
+    ends = (int(span.low), int(span.high), "min", int(span.step))
+    st.number_input(label, *ends, key=name, on_change=_keep, args=(name, default))
+
+
+def chosen_some(name: str, options: Sequence[str], default: Sequence[str]) -> list[str]:
+    """Which of some words the address has under a name, with commas between them; none that is no option."""
+    asked_for = st.query_params.get(name)
+    some = [word for word in asked_for.split(",") if word in options] if asked_for else []
+    return some or list(default)
+
+
+def choose_some(label: str, name: str, options: Sequence[str], default: Sequence[str], most: int) -> None:
+    """A box to choose several words, which the address holds as well."""
+    st.session_state[name] = chosen_some(name, options, default)
+    st.multiselect(label, options, key=name, max_selections=most, on_change=_keep, args=(name, list(default)))
+
+
+def _keep(name: str, default: str | float | list[str]) -> None:
     """Bring what was chosen into the address; the bar that was chosen before may not be there any more."""
     drop(*BAR)
-    if st.session_state[name] == default:
+    value = st.session_state[name]
+    if value in (default, []):
         drop(name)
     else:
-        st.query_params[name] = st.session_state[name]
+        st.query_params[name] = ",".join(value) if isinstance(value, list) else _written(value)
+
+
+def _written(value: str | float) -> str:
+    return value if isinstance(value, str) else f"{value:.10g}"
 
 
 def drop(*names: str) -> None:

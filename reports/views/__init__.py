@@ -17,6 +17,7 @@
     return_on_environment, annex   what was caused and what was avoided by evidence; the same for a report
     claims, claim                  what is claimed to be avoided, its class and what it lacks
     portfolio, projection, projected   who asks how often for what, and where it goes by 2030 and 2035
+    alone                          models side by side on equal hardware
     idealized, profile, profiles, denoised   one request alone; what measurements told of a model or its API
     roofline, roofline_catalogue   a model on hardware that nobody measured; the models, hardware and software it knows
     normalised, frontier           recorded calls beside what they would have taken; quality against what it takes
@@ -27,6 +28,7 @@ A drawer needs no more than the View.
 
 from __future__ import annotations
 
+from joulebook.reports.views.alone import alone
 from joulebook.reports.views.api_usage import api_page, api_usage
 from joulebook.reports.views.assessment import assessment, kept_bases
 from joulebook.reports.views.budgets import budgets, checked_budgets
@@ -75,6 +77,7 @@ __all__ = [
     "Cut",
     "Period",
     "a_year_before",
+    "alone",
     "annex",
     "api_page",
     "api_usage",

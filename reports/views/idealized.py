@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from joulebook.accounting.estimates import Estimate, between
+from joulebook.accounting.estimates import Estimate, between, unknown
 from joulebook.reports.format import duration, mid_of, number
 from joulebook.reports.view import Column, Figure, Series, Tile, View
 from joulebook.reports.views.common import listed, plural
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 J_PER_WH = 3600.0
 PROMPTS = (Column("prompt_tokens", "Prompt, tokens", "number"), Column("prompt_s", "Takes", "estimate", "s"))
 SLOPES = (Column("part", ""), Column("amount", "Takes", "estimate", "s"))
+CALIBRATE = "`joulebook calibrate --endpoint URL --model M` measures a model on your hardware, with its energy."
 PROFILES = (
     Column("model", "Model"),
     Column("kind", "Kind"),
@@ -25,7 +26,9 @@ PROFILES = (
     Column("gpus", "GPUs", "number"),
     Column("software", "Software"),
     Column("batch", "Batch", "number"),
+    Column("first_token_s", "Shortest prompt", "estimate", "s"),
     Column("per_output_token_s", "Per output token", "estimate", "s"),
+    Column("j_per_output_token", "Energy per output token", "estimate", "J"),
     Column("cells", "Cells", "number"),
     Column("from", "From"),
 )
@@ -91,7 +94,8 @@ def profiles(own: Sequence[Profile], published: Sequence[Profile]) -> View:
     rows = [_profile_row(each, "this home") for each in own]
     rows += [_profile_row(each, "published") for each in published]
     told = f"{plural(len(own), 'profile')} of this home, {len(published)} published."
-    return View("profiles", "Runtime profiles", told, columns=PROFILES, rows=tuple(rows))
+    notes = () if own else (CALIBRATE,)
+    return View("profiles", "Runtime profiles", told, columns=PROFILES, rows=tuple(rows), notes=notes)
 
 
 def _profile_row(profile: Profile, where: str) -> Mapping[str, Any]:
@@ -106,11 +110,19 @@ def _profile_row(profile: Profile, where: str) -> Mapping[str, Any]:
         "batch": profile.batch,
         "per_output_token_s": between(told.per_output_token_s, "s", "modelled"),
         "overhead_s": between(told.overhead_s, "s", "modelled"),
+        "first_token_s": between(told.prompt_s[0], "s", "modelled"),
+        "j_per_output_token": _token_energy(profile),
+        "energy_boundary": profile.energy.boundary if profile.energy else None,
         "longest_prompt_tokens": told.prompt_tokens[-1],
         "cells": profile.measured.cells,
         "created_at": profile.created_at,
         "from": where,
     }
+
+
+def _token_energy(profile: Profile) -> Estimate:
+    energy = profile.energy
+    return between(energy.j_per_output_token, "J", energy.method) if energy else unknown("J", "no energy was metered")
 
 
 def profile(one: Profile) -> View:
