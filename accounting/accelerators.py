@@ -50,9 +50,14 @@ def peak_flop_per_s(device_name: str, dtype: str | None = None) -> Peak | None:
 
     dtype: one of DTYPES; without, that of USUAL_DTYPES.
     """
-    peaks = {peak.dtype: peak for peak in load() if re.fullmatch(peak.name_pattern, device_name.strip(), re.IGNORECASE)}
+    peaks = by_driver(device_name)
     wanted = USUAL_DTYPES if dtype is None else (dtype,)
     return next((peaks[name] for name in wanted if name in peaks), None)
+
+
+def by_driver(device_name: str) -> dict[str, Peak]:
+    """The peaks of one device by dtype, by the name that its driver gives; none when nobody knows it."""
+    return {peak.dtype: peak for peak in load() if re.fullmatch(peak.name_pattern, device_name.strip(), re.IGNORECASE)}
 
 
 def parse_catalogue(text: str) -> list[Peak]:

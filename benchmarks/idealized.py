@@ -23,11 +23,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from joulebook.models.runtime.answer import ranges_s, times_s
 from joulebook.models.runtime.denoise import denoise
 from joulebook.models.runtime.profile import Coefficients, Profile
 from joulebook.models.runtime.published import published
 from joulebook.models.runtime.samples import Samples
+from joulebook.models.runtime.times import ranges_s, times_s
 from joulebook.models.runtime.two_stage import two_stage
 
 KEPT = (1, 256, 512, 1024, 1536)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -105,7 +106,8 @@ def test_models_are_compared_by_the_same_text(ledger):
     assert (one.of_text.request.prompt_tokens, one.of_text.request.output_tokens) == (500, 62)
     expected = 0.1755 + (0.178 - 0.1755) * 28 / 40 + 0.081 * 61  # 428 and 472 (176, 175) are mended to 175.5
     assert one.of_text.runtime_s.mid == pytest.approx(expected)
-    (ada,) = compare({"openai/ada": only(ledger)}, told)
+    for name in ("openai/ada", "ada"):  # with its host or without
+        (ada,) = compare({"openai/ada": only(ledger)}, replace(told, texts={name: Text(2.0, 2.0)}))
     assert (ada.of_text.request.prompt_tokens, ada.of_text.request.output_tokens) == (1000, 125)
 
 
@@ -193,13 +195,33 @@ def test_no_quality_is_said(ledger, capsys):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("model,metric\na,b\n", "lacks the column value"), ("model,metric,value\na,b,x\n", "line 2: value is 'x'")],
+    [
+        ("model,metric\na,b\n", "lacks the column value"),
+        ("model,metric,value\na,b,x\n", "line 2: value is 'x'"),
+        ("model,metric,value\na,b,,0.5\n", "line 2: value is ''"),
+    ],
 )
 def test_a_table_that_cannot_be_used_is_named(tmp_path, text, message):
     path = tmp_path / "table.csv"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
         tables.qualities(path)
+
+
+def test_a_metric_that_nobody_has_is_said(home, tmp_path, capsys):
+    path = tmp_path / "quality.csv"
+    path.write_text("model,metric,value\nada,mmlu,0.3\nada,boolq,0.4\n")
+    assert main(["--home", str(home), "frontier", "--quality", str(path), "--metric", "gsm8k"]) == 0
+    assert "No quality 'gsm8k' of a model is known; there are: boolq, mmlu." in capsys.readouterr().out
+
+
+def test_calls_outside_of_what_was_measured_are_told(home):
+    calls = Calls(home)
+    for prompt, output in ((512, 16), (1920, 64), (1921, 64), (512, 65)):  # davinci: up to 1920 in, 64 out
+        calls.call("davinci", prompt, output, 9.0)
+    view = views.normalised(calls.told(), ALL)
+    assert view.rows[0]["extrapolated"] == 2
+    assert "openai/davinci: 2 of 4 calls are outside of what its profile was measured at." in view.notes
 
 
 def test_characters_per_token_are_read(tmp_path):

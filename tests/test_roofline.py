@@ -217,8 +217,8 @@ def test_who_comes_one_after_the_other_waits_for_his_own_prompt_and_shares_the_s
 def test_more_requests_than_fit_wait():
     setup = Setup(LLAMA, hardware.find("H100"), tensor_parallel=1)
     full, over = (estimate(setup, Load(4000.0, 1000.0, batch)) for batch in (80.0, 800.0))
-    assert over.running == pytest.approx(57.75e9 / (131_072 * 5000), rel=1e-3)  # 88 requests of 5000 tokens
-    assert (full.waves, over.waves) == (1, pytest.approx(800 / over.running))
+    assert over.running == 88  # whole requests of 5000 tokens: 57.75e9 ÷ (131,072 × 5000) = 88.1
+    assert (full.waves, over.waves) == (1, pytest.approx(800 / 88))
     assert over.runtime_s.mid > full.runtime_s.mid * 9
 
 
@@ -564,6 +564,33 @@ def test_the_command_as_json(home, capsys):
     assert sum(steps.values()) == pytest.approx(told["per_output_token_s"]["mid"])
     assert told["cost_usd"]["mid"] == pytest.approx(told["gpu_seconds"]["mid"] / 1000)
     assert told["energy_j"]["method"] == "modelled"
+
+
+def test_one_request_in_the_form_of_the_profiles(capsys):
+    arguments = ["--model", "llama-3.1-8b", "--prompt-tokens", "512", "--output-tokens", "64", "--mode", "roofline"]
+    assert main(["idealized", *arguments, "--hardware", "H200", "--batch", "8", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    same = estimate(Setup(catalogue.find("llama-3.1-8b"), hardware.find("H200")), Load(512.0, 64.0, 8.0))
+    assert told["runtime_s"]["mid"] == pytest.approx(same.runtime_s.mid)
+    # the first token and 63 more; an eighth of the GPU's time is this request's; Wh are J ÷ 3600
+    assert told["runtime_s"]["mid"] == pytest.approx(told["prompt_s"]["mid"] + 63 * told["per_output_token_s"]["mid"])
+    assert told["gpu_seconds"]["mid"] == pytest.approx(told["runtime_s"]["mid"] / 8)
+    assert told["energy_wh"]["mid"] == pytest.approx(same.energy_j.mid / 3600)
+    assert told["cost_usd"]["mid"] == pytest.approx(told["gpu_seconds"]["mid"] * 4.44 / 3600)  # $4.44 an hour
+    assert told["profile"] == "roofline/meta-llama/Meta-Llama-3.1-8B/H200 SXM5/vllm"
+    assert (told["mode"], told["extrapolated"], told["extrapolated_in"]) == ("roofline", True, ["hardware"])
+    assert told["denoised_runtime_s"]["reason"] == "no API of this model was denoised"
+
+
+def test_what_the_roofline_cannot_tell_of_one_request_is_said(capsys):
+    arguments = ["--model", "llama-3.1-8b", "--prompt-tokens", "9", "--output-tokens", "9", "--mode", "roofline"]
+    assert main(["idealized", *arguments, "--hardware", "TPU v5e"]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "Nobody measured vllm on TPU v5e: its constants are those of all hardware that was measured." in out
+    assert "No energy: its maker does not tell the power of this hardware." in out
+    assert "Energy is" not in out
+    assert main(["idealized", *arguments[:2], *arguments[2:], "--model", "gpt-4o"]) == 2
+    assert "closed model is not known" in capsys.readouterr().err
 
 
 def test_the_command_reads_a_config(home, capsys, tmp_path):

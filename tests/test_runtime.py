@@ -15,12 +15,13 @@ from joulebook.accounting.column import Column
 from joulebook.accounting.errors import InputError, NotFound
 from joulebook.cli import main
 from joulebook.models.runtime import closed_form, design, samples, store
-from joulebook.models.runtime.answer import Request, extrapolated, idealized, ranges_s, times_s
+from joulebook.models.runtime.answer import Request, idealized
 from joulebook.models.runtime.denoise import denoise, edge, quantile_regression
 from joulebook.models.runtime.fit import Unidentified, fit
 from joulebook.models.runtime.profile import as_json, from_text
 from joulebook.models.runtime.published import published
 from joulebook.models.runtime.samples import Samples
+from joulebook.models.runtime.times import outside, ranges_s, slope_estimate, times_s
 from joulebook.models.runtime.two_stage import two_stage
 
 OUTPUTS = np.array([1, 2, 4, 8, 12, 16, 24, 32, 48, 64.0])
@@ -113,8 +114,8 @@ def test_the_default_is_continuous_where_the_public_rule_jumps():
     assert float(times_s(davinci, 2, 1, "helm").runtime_s) == pytest.approx(0.010875)
     # beyond 1920 it goes on as from 1792: 0.597 + 80 × (0.597 − 0.559) ÷ 128 = 0.62075
     assert float(times_s(davinci, 2000, 1).runtime_s) == pytest.approx(0.62075)
-    assert extrapolated(davinci, 2000, 100) == ("prompt_tokens", "output_tokens")
-    assert extrapolated(davinci, 1920, 64) == ()
+    assert outside(davinci, 2000, 100) == {"prompt_tokens": True, "output_tokens": True}
+    assert outside(davinci, 1920, 64) == {"prompt_tokens": False, "output_tokens": False}
 
 
 def test_a_table_that_falls_is_mended_by_the_least_change():
@@ -222,9 +223,12 @@ KINKS = ([1, 256, 1024, 2048.0], [0.1, 0.1, 0.484, 1.508])
 def test_the_growth_of_the_kv_cache_is_found_where_it_is():
     prompts, outputs = grid(np.array([1, 512, 1024, 2048.0]), np.array([1, 64, 256, 1024.0]))
     times = 0.1 + 1e-4 * prompts + (outputs - 1) * (0.02 + 3e-6 * (prompts + outputs / 2))
-    told = fit(measured(prompts, outputs, times), "m").coefficients
+    profile = fit(measured(prompts, outputs, times), "m")
+    told = profile.coefficients
     assert told.per_context_token_s[1] == pytest.approx(3e-6, rel=1e-6)
     assert told.per_output_token_s[1] == pytest.approx(0.02, rel=1e-6)
+    # at 1000 tokens in and 200 out a further token looks back on 1100: 20 ms + 3.3 ms
+    assert slope_estimate(profile, 1000, 200).mid == pytest.approx(0.0233, rel=1e-6)
 
 
 def test_intervals_hold_what_is_measured_anew():
@@ -369,6 +373,8 @@ def test_what_does_not_count_is_left_out_and_counted(tmp_path):
         ("prompt_tokens,output_tokens,runtime_s\n1,2,0\n", "not a number above 0"),
         ("prompt_tokens,output_tokens,runtime_s\n1,x,2\n", "output_tokens is 'x'"),
         ("prompt_tokens,output_tokens,runtime_s,batch\n1,2,3,1\n1,2,3,8\n", "requests of several: batch 1, 8"),
+        ("prompt_tokens,output_tokens,runtime_s,batch\n1,2,3,x\n", "batch is 'x', not a whole number of 1 or more"),
+        ("prompt_tokens,output_tokens,runtime_s,batch\n1,2,3,1.5\n", "batch is '1.5'"),
         ("", "has no requests"),
     ],
 )
@@ -413,6 +419,10 @@ def test_a_profile_comes_back_from_its_file(tmp_path):
         ({"batch": 0}, "batch is below 1"),
         ({"spread": {"relative_error": 0.1, "covariance": [[1.0]]}}, "covariance"),
         ({"model": "a\x1b[31m"}, "names no model"),
+        ({"hardware": {"usd_per_gpu_hour": -1}}, "usd_per_gpu_hour is -1"),
+        ({"hardware": {"tdp_w": float("nan")}}, "tdp_w is nan"),
+        ({"text": {"chars_per_prompt_token": -4}}, "chars_per_prompt_token is -4"),
+        ({"spread": {"relative_error": float("nan"), "covariance": [[0.0] * 29] * 29}}, "relative_error is nan"),
     ],
 )
 def test_a_profile_that_cannot_be_used_says_why(change, message):

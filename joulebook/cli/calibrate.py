@@ -271,12 +271,15 @@ def _of_node(ledger: Any) -> dict[str, Estimate]:
 
 
 def _ran(args: argparse.Namespace, session: Session) -> Ran:
+    from joulebook.models.roofline.hardware import known_as
     from joulebook.models.runtime.calibrated import Ran
     from joulebook.models.runtime.profile import Hardware, Software
 
     about = session.about
     device, gpus = args.hardware or about.device, about.gpus if args.gpus is None else args.gpus
-    hardware = Hardware(device, gpus, args.tdp_w, args.usd_per_gpu_hour)
+    known = known_as(device)
+    tdp_w = args.tdp_w or (known.tdp_w if known else None)
+    hardware = Hardware(device, gpus, tdp_w, args.usd_per_gpu_hour)
     boundary = "it" if about.where == "process" else "device"
     return Ran(args.model or about.model, hardware, Software(about.stack, about.versions), about.batch, boundary)
 

@@ -10,6 +10,7 @@ from joulebook.accounting.errors import InputError
 from joulebook.accounting.when import parse_when
 
 Add = Callable[[str, str, str], argparse.ArgumentParser]
+MOST_DIGITS = 15  # of a count: whole numbers that a float holds
 
 
 def when(text: str) -> object:
@@ -27,6 +28,29 @@ def seconds(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return value
+
+
+def above_0(text: str) -> float:
+    """A price, a power: finite and above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return value
+
+
+def whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > MOST_DIGITS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
+    return int(text)
+
+
+def count(text: str) -> int:
+    if not text.strip("0"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return whole(text)
 
 
 def share(text: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from joulebook.cli.options import Add, seconds
+from joulebook.cli.options import Add, above_0, count, seconds, whole
 
 TINY = "tiny"
 PROMPTS, OUTPUTS, TRIALS = (1, 16, 64, 128, 256, 512, 1024), (1, 2, 4, 8, 16, 32, 64), 5
@@ -17,12 +17,6 @@ def sizes(text: str) -> tuple[int, ...]:
     if not all(part.isascii() and part.isdigit() and 0 < int(part) <= MOST for part in parts):
         raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers above 0, such as 1,64,256")
     return tuple(sorted({int(part) for part in parts}))
-
-
-def count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= MOST):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
-    return int(text)
 
 
 def _meter_s(text: str) -> float:
@@ -54,9 +48,9 @@ def calibrate(add: Add) -> None:
         help="each size is metered for so long (default: 1; 0: no energy)",
     )  # fmt: skip
     parser.add_argument("--hardware", metavar="NAME", help="what the server runs on, e.g. H100 SXM")
-    parser.add_argument("--gpus", type=int, metavar="N", help="how many of them")
-    parser.add_argument("--tdp-w", type=seconds, metavar="W", help="the power limit of one")
-    parser.add_argument("--usd-per-gpu-hour", type=seconds, metavar="USD", help="what an hour of one costs")
+    parser.add_argument("--gpus", type=whole, metavar="N", help="how many of them; 0 for none")
+    parser.add_argument("--tdp-w", type=above_0, metavar="W", help="the power limit of one")
+    parser.add_argument("--usd-per-gpu-hour", type=above_0, metavar="USD", help="what an hour of one costs")
     parser.add_argument("--api-key-env", metavar="NAME", help="the environment variable that holds the endpoint's key")
     parser.add_argument("--name", help="of the session, to go on with it (default: model and machine)")
     parser.add_argument("--fresh", action="store_true", help="throw away what the session holds, and begin anew")

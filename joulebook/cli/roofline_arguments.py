@@ -2,31 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
-from joulebook.cli.options import Add
-
-
-def _count(text: str) -> float:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return float(text)
-
-
-def _at_least_1(text: str) -> int:
-    if _count(text) < 1:
-        raise argparse.ArgumentTypeError("at least 1 is needed")
-    return int(text)
-
-
-def _usd(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a price in USD")
-    return value
+from joulebook.cli.options import Add, above_0, count, whole
 
 
 def roofline(add: Add) -> None:
@@ -45,28 +21,26 @@ def roofline(add: Add) -> None:
     parser.add_argument("--stack", default="vllm", metavar="S", help="the serving software (default: vllm)")
     parser.add_argument("--precision", metavar="P", help="bf16, fp8, int8, int4, nvfp4 … (default: as it is published)")
     parser.add_argument(
-        "--prompt-tokens", type=_count, default=1000.0, metavar="P", help="of each request (default: 1000)"
+        "--prompt-tokens", type=whole, default=1000, metavar="P", help="of each request (default: 1000)"
     )
-    parser.add_argument("--cached-tokens", type=_count, default=0.0, metavar="C", help="of these, in the cache already")
-    parser.add_argument(
-        "--output-tokens", type=_count, default=300.0, metavar="O", help="of each answer (default: 300)"
-    )
-    parser.add_argument("--batch", type=_at_least_1, default=1, metavar="B", help="requests at once (default: 1)")
+    parser.add_argument("--cached-tokens", type=whole, default=0, metavar="C", help="of these, in the cache already")
+    parser.add_argument("--output-tokens", type=whole, default=300, metavar="O", help="of each answer (default: 300)")
+    parser.add_argument("--batch", type=count, default=1, metavar="B", help="requests at once (default: 1)")
     parser.add_argument("--steady", action="store_true", help="requests come one after the other, not all together")
     parser.add_argument(
         "--tensor-parallel",
-        type=_at_least_1,
+        type=count,
         metavar="N",
         help="GPUs that share each layer (default: the fewest that fit)",
     )
     parser.add_argument(
         "--pipeline-parallel",
-        type=_at_least_1,
+        type=count,
         default=1,
         metavar="N",
         help="groups of GPUs one after the other (default: 1)",
     )
-    parser.add_argument("--usd-per-gpu-hour", type=_usd, metavar="USD", help="what an hour of one GPU costs you")
+    parser.add_argument("--usd-per-gpu-hour", type=above_0, metavar="USD", help="what an hour of one GPU costs you")
 
 
 ALL = (roofline,)

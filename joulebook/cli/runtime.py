@@ -93,12 +93,11 @@ def fit(args: argparse.Namespace) -> int:
 
 def _hardware(args: argparse.Namespace) -> Hardware:
     """The machine as it was named, with the TDP of the device where the catalogue knows it."""
-    from joulebook.accounting.accelerators import load, peak_flop_per_s
+    from joulebook.models.roofline.hardware import known_as
     from joulebook.models.runtime.profile import Hardware
 
-    named = next((peak for peak in load() if peak.name.casefold() == args.hardware.casefold()), None)
-    peak = named or peak_flop_per_s(args.hardware)
-    return Hardware(args.hardware, args.gpus, peak.tdp_w if peak else None, args.usd_per_gpu_hour)
+    device = known_as(args.hardware)
+    return Hardware(args.hardware, args.gpus, device.tdp_w if device else None, args.usd_per_gpu_hour)
 
 
 def _written(args: argparse.Namespace, profile: Profile) -> None:
@@ -231,6 +230,6 @@ def _basis(args: argparse.Namespace) -> Basis:
     from joulebook.models.runtime.store import known
     from joulebook.models.runtime.tables import texts
 
-    mix = Mix(max(args.prompt_tokens, 1), max(args.output_tokens, 1))
+    mix = Mix(args.prompt_tokens, args.output_tokens)
     some = texts(Path(args.texts)) if args.texts else {}
     return Basis(known(home_of(args)), args.mode, args.hardware, mix, some)

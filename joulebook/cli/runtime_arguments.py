@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from joulebook.cli.options import Add, period, reading
+from joulebook.cli.options import Add, above_0, count, period, reading, whole
 
 MODES = ("default", "helm", "roofline")
-
-
-def _whole(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 0 or more")
-    return int(text)
 
 
 def idealized(add: Add) -> None:
@@ -22,10 +16,10 @@ def idealized(add: Add) -> None:
         "joulebook idealized --model openai/davinci --prompt-tokens 512 --output-tokens 32",
     )
     parser.add_argument("--model", required=True, help="the model, e.g. openai/davinci, or davinci")
-    parser.add_argument("--prompt-tokens", type=_whole, required=True, metavar="P", help="tokens of the prompt")
-    parser.add_argument("--output-tokens", type=_whole, required=True, metavar="O", help="tokens of the answer")
+    parser.add_argument("--prompt-tokens", type=whole, required=True, metavar="P", help="tokens of the prompt")
+    parser.add_argument("--output-tokens", type=whole, required=True, metavar="O", help="tokens of the answer")
     _yardstick(parser)
-    parser.add_argument("--batch", type=_whole, default=1, metavar="B", help="requests served at once (default: 1)")
+    parser.add_argument("--batch", type=count, default=1, metavar="B", help="requests served at once (default: 1)")
 
 
 def _yardstick(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +47,7 @@ def fit(add: Add) -> None:
         help="bic: ours, with intervals; paper: the two stages of Narayanan et al., rounded to 1 ms (default: bic)",
     )  # fmt: skip
     parser.add_argument(
-        "--batch", type=_whole, metavar="B", help="the samples of this batch (default: there is one only)"
+        "--batch", type=count, metavar="B", help="the samples of this batch (default: there is one only)"
     )
     _machine(parser)
     _writing(parser)
@@ -61,8 +55,8 @@ def fit(add: Add) -> None:
 
 def _machine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--hardware", default="", metavar="DEVICE", help="what it ran on, e.g. 'A100 SXM4 80GB'")
-    parser.add_argument("--gpus", type=_whole, metavar="N", help="how many of them; 0 for none")
-    parser.add_argument("--usd-per-gpu-hour", type=float, metavar="USD", help="the price of one for an hour")
+    parser.add_argument("--gpus", type=whole, metavar="N", help="how many of them; 0 for none")
+    parser.add_argument("--usd-per-gpu-hour", type=above_0, metavar="USD", help="the price of one for an hour")
     parser.add_argument("--software", default="", metavar="STACK", help="what served it, e.g. 'vllm 0.11'")
 
 
@@ -115,10 +109,8 @@ def normalised(add: Add) -> None:
 
 
 def _mix(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--prompt-tokens", type=_whole, default=512, metavar="P", help="of the reference (default: 512)"
-    )
-    parser.add_argument("--output-tokens", type=_whole, default=64, metavar="O", help="of the reference (default: 64)")
+    parser.add_argument("--prompt-tokens", type=count, default=512, metavar="P", help="of the reference (default: 512)")
+    parser.add_argument("--output-tokens", type=count, default=64, metavar="O", help="of the reference (default: 64)")
     parser.add_argument(
         "--texts", metavar="FILE", help="a table: model, chars_per_prompt_token, chars_per_output_token"
     )

@@ -14,9 +14,9 @@ from functools import cache
 from importlib import resources
 
 from joulebook.accounting.estimates import exactly, unknown
+from joulebook.accounting.near import near
 from joulebook.models.footprint.answer import UNITS, Amounts, Footprint, absent
 from joulebook.models.footprint.call import WITH_MANUFACTURE, Absent, Call
-from joulebook.models.footprint.packages import near
 from joulebook.models.footprint.place import Place
 
 NAME = "disclosed"

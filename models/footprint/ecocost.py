@@ -13,9 +13,10 @@ from functools import cache
 from typing import Any
 
 from joulebook.accounting.estimates import Estimate
+from joulebook.accounting.near import near
 from joulebook.accounting.site import Range
 from joulebook.models.footprint.call import Absent, Call, Ends, Rate, Rates
-from joulebook.models.footprint.packages import lacking, near
+from joulebook.models.footprint.packages import lacking
 
 NAME, VERSION = "ecocost", "0.2.4"
 SOURCE = f"{NAME}-{VERSION}"

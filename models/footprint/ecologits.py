@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from joulebook.accounting.near import near
 from joulebook.accounting.site import Range
 from joulebook.models.footprint.call import Absent, Ends, Rate, Rates
 from joulebook.models.footprint.mixes import NAME, SOURCE, VERSION, country_code
-from joulebook.models.footprint.packages import lacking, near
+from joulebook.models.footprint.packages import lacking
 
 BATCH = 64  # requests that a server works on at once
 GPU_WH = (1.1665273170451914e-6 * math.exp(-0.011205921025579175 * BATCH), 4.052928146734005e-5)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from joulebook.accounting.near import near
 from joulebook.models.footprint.call import Absent, Ends, Rate, Rates
-from joulebook.models.footprint.packages import near
 
 NAME, VERSION = "epoch", "2025"
 URL = "https://epoch.ai/gradient-updates/how-much-energy-does-chatgpt-use"

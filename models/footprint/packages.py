@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from difflib import get_close_matches
 from importlib.metadata import PackageNotFoundError, version
 
 from joulebook.models.footprint.call import Absent
@@ -20,9 +18,3 @@ def lacking(package: str, wanted: str) -> Absent | None:
     if found != wanted:
         return Absent(f"{package} {found} is installed and this engine is {wanted}: {INSTALL}")
     return None
-
-
-def near(name: str, known: Iterable[str], likeness: float = 0.6) -> tuple[str, ...]:
-    """The known names that look most like a name, in any case."""
-    by_lower = {each.lower(): each for each in known}
-    return tuple(by_lower[match] for match in get_close_matches(name.lower(), by_lower, n=3, cutoff=likeness))

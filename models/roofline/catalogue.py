@@ -9,12 +9,12 @@ size. A model that is not here has no card: the architecture of a closed model i
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
 from joulebook.accounting.errors import InputError
+from joulebook.accounting.near import near
 from joulebook.models.roofline.cards import Experts, Latent, ModelCard, Window
 
 SIZES = ("layers", "width", "heads", "kv_heads", "head_width", "ffn_width", "vocabulary", "ffn_matrices")
@@ -44,11 +44,11 @@ def find(name: str) -> ModelCard:
     known = _by_short_name()
     card = load().get(name) or known.get(short_name(name))
     if card is None:
-        near = difflib.get_close_matches(short_name(name), known, n=3)
-        hint = f"; near: {', '.join(known[each].name for each in near)}" if near else ""
+        likely = [known[each].name for each in near(short_name(name), known)]
+        hint = f"; near: {', '.join(likely)}" if likely else ""
         raise InputError(
-            f"there is no model card of {name!r}{hint}. The architecture of a closed model is not known; of your own, "
-            "give its config.json"
+            f"there is no model card of {name!r}{hint}. The architecture of a closed model is not known; your own goes "
+            "by its config.json: `joulebook roofline --config`"
         )
     return card
 

@@ -20,7 +20,7 @@ from joulebook.models.roofline.hardware import Accelerator
 from joulebook.models.roofline.memory import fewest_gpus, most_sequences
 from joulebook.models.roofline.power import HOST_W, Split, energy_j, split_for
 from joulebook.models.roofline.precision import PRECISIONS
-from joulebook.models.roofline.stacks import USUAL, Fitted, fitted_for
+from joulebook.models.roofline.stacks import ANY, USUAL, Fitted, fitted_for
 from joulebook.models.roofline.step import PHYSICAL, Amount, Constants, Machine, Step, Times, Work, times_of, work_of
 
 HOUR_S = 3600.0
@@ -101,6 +101,15 @@ class Prediction:
         """Whether the constants are not those of this hardware."""
         return self.fitted.hardware != self.machine.hardware.name
 
+    @property
+    def not_measured(self) -> str:
+        """What to say of constants that are not those of this hardware; nothing of its own."""
+        if not self.extrapolated:
+            return ""
+        maker, name = self.fitted.hardware, self.machine.hardware.name
+        pooled = "all hardware that was measured" if maker == ANY else f"the measured hardware of {maker}"
+        return f"Nobody measured {self.fitted.stack} on {name}: its constants are those of {pooled}."
+
 
 @dataclass(frozen=True)
 class Phases:
@@ -122,7 +131,7 @@ def estimate(setup: Setup, load: Load) -> Prediction:
     machine = machine_of(setup, load)
     fitted = fitted_for(setup.stack, machine.hardware)
     fits = most_sequences(setup.card, machine, load.prompt_tokens + load.output_tokens)
-    now = replace(load, batch=np.minimum(load.batch, fits))
+    now = replace(load, batch=np.minimum(load.batch, np.floor(fits)))
     waves, more = load.batch / now.batch, np.maximum(load.output_tokens - 1.0, 0.0)
     phases = phases_of(setup.card, machine, now, fitted.constants)
     first_s, token_s = latencies_s(setup.card, machine, now, phases, fitted.constants)

@@ -86,18 +86,20 @@ def _accelerator(row: Mapping[str, str], peaks: Mapping[str, Mapping[str, accele
 
 def find(name: str) -> Accelerator:
     """A device by its name in the catalogue, its driver's, or its short one. Raises InputError with those there are."""
+    found = known_as(name)
+    if found is None:
+        raise InputError(f"the hardware {name!r} is not known; there are: {'; '.join(load())}")
+    return found
+
+
+def known_as(name: str) -> Accelerator | None:
+    """The device that a name means, or None."""
     known, wanted = load(), name.strip().casefold()
     short = {key.casefold(): value for key, value in SHORT.items()}
     exact = {key.casefold(): key for key in known}
-    key = exact.get(short.get(wanted, wanted).casefold()) or _by_driver(name, known) or _by_words(wanted, known)
-    if key is None:
-        raise InputError(f"the hardware {name!r} is not known; there are: {', '.join(known)}")
-    return known[key]
-
-
-def _by_driver(name: str, known: Mapping[str, Accelerator]) -> str | None:
-    fits = (peak.name for peak in accelerators.load() if re.fullmatch(peak.name_pattern, name.strip(), re.IGNORECASE))
-    return next((each for each in fits if each in known), None)
+    driver = next((peak.name for peak in accelerators.by_driver(name).values()), "")
+    key = exact.get(short.get(wanted, wanted).casefold()) or exact.get(driver.casefold()) or _by_words(wanted, known)
+    return known[key] if key else None
 
 
 def _by_words(wanted: str, known: Mapping[str, Accelerator]) -> str | None:

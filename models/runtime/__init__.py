@@ -3,7 +3,7 @@
 closed_form   the formulas; the time of a prompt from a table of profiled sizes
 profile       the coefficients of one model on one machine, their spread, their file format
 published     the profiles of Narayanan et al. 2023, from `data/tables`;  store: those of the home
-answer        one request by one profile: time, GPU seconds, energy, cost
+times         requests by one profile, with their ranges;  answer: one of them, with GPU seconds, energy, cost
 
 samples       measured requests: read, what does not count left out;  recorded: the same of the ledger's calls
 design        what a fit is made of, and when requests cannot tell

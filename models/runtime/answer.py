@@ -1,13 +1,9 @@
 """One request by the profile of a model: how long it takes alone, and the GPU time, energy and money of that.
 
-    Request ─> the profile that fits ─> times_s, ranges_s ─> Idealized: estimates, and what of them is extrapolated
+    Request ─> the profile that fits ─> its times ─> Idealized: estimates, and what of them is extrapolated
 
 Modes: `default` is continuous and monotone in the prompt; `helm` is the public rule to the digit, with its saw-tooth.
 `roofline` needs no profile and is told by `joulebook.models.roofline`.
-
-What bounds a time. A fitted profile has a spread: the interval holds nine of ten cells measured alike. A published one
-is rounded to a millisecond and lies, between two sizes, between their times; beyond the last size a token may take half
-or twice of what it did before. The rule of HELM is a definition: it has no range.
 
 The idealized energy is, by the paper's definition, GPU seconds × the whole TDP: an upper end. A100s that were measured
 while they served models drew 43 to 79 % of it in the mean (Splitwise, MIT): that is its lower end. Where a profile has
@@ -18,24 +14,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
-
-import numpy as np
 
 from joulebook.accounting.errors import InputError, NotFound
-from joulebook.accounting.estimates import Estimate, between, unknown
+from joulebook.accounting.estimates import Estimate, between, ends_of, unknown
 from joulebook.models.runtime import closed_form, store
-from joulebook.models.runtime.closed_form import Floats
-from joulebook.models.runtime.profile import Ends, Profile
+from joulebook.models.runtime.profile import Profile
 from joulebook.models.runtime.published import OWN
+from joulebook.models.runtime.times import outside, runtime_estimate, slope_estimate
 
-MODES = ("default", "helm")
 MOST_TOKENS = 10**9  # far above any request
 LEAST_SHARE_OF_TDP = 0.43
 CLOSED = "its architecture is closed, so that nobody but its provider can run it; its API can be denoised"
 NOT_DENOISED = unknown("s", "no API of this model was denoised")
 WH_PER_J = 1 / 3600.0
-SIGMAS = 1.645  # of a 90 % interval
 
 
 @dataclass(frozen=True)
@@ -80,72 +71,6 @@ class Idealized:
         return self.runtime_s.known or self.denoised_runtime_s.known
 
 
-class Times(NamedTuple):
-    """Seconds of requests, one or many at once."""
-
-    runtime_s: Any
-    prompt_s: Any
-    per_output_token_s: Any
-
-
-def times_s(profile: Profile, prompt_tokens: Any, output_tokens: Any, mode: str = "default") -> Times:
-    """How long requests take by a profile: numbers, or arrays for a million of them."""
-    told = profile.coefficients
-    if mode == "helm":
-        prompt_s = closed_form.helm_prompt_s(prompt_tokens, told.sizes, told.table_s)
-    else:
-        prompt_s = closed_form.prompt_s(prompt_tokens, told.sizes, told.monotone_s)
-    further = closed_form.further_tokens(output_tokens)
-    each_s: Any = told.per_output_token_s[1]
-    if told.per_context_token_s[1]:
-        each_s = each_s + closed_form.context_tokens(prompt_tokens, output_tokens) * told.per_context_token_s[1]
-    runtime = closed_form.runtime_s(prompt_s, further, per_output_token_s=each_s, overhead_s=told.overhead_s[1])  # type: ignore[type-var]
-    return Times(runtime, prompt_s, each_s)
-
-
-def ranges_s(profile: Profile, prompt_tokens: Any, output_tokens: Any) -> tuple[Floats, Floats]:
-    """Between what the runtime of requests lies, in the default mode."""
-    if profile.spread is None:
-        return _published_range_s(profile, prompt_tokens, output_tokens)
-    mid = times_s(profile, prompt_tokens, output_tokens).runtime_s
-    off = SIGMAS * standard_error_s(profile, prompt_tokens, output_tokens, mid)
-    return np.maximum(mid - off, 0.0), mid + off
-
-
-def standard_error_s(profile: Profile, prompt_tokens: Any, output_tokens: Any, runtime_s: Any) -> Any:
-    """One standard deviation of a cell that is measured anew: of the coefficients, and of a cell around them."""
-    if profile.spread is None:
-        raise ValueError("a published profile has no spread")
-    further = closed_form.further_tokens(output_tokens)
-    context = closed_form.context_tokens(prompt_tokens, output_tokens)
-    sizes = profile.coefficients.sizes
-    weights = [closed_form.prompt_s(prompt_tokens, sizes, unit) for unit in np.eye(len(sizes))]
-    slopes = np.stack(np.broadcast_arrays(*weights, further, further * context), axis=-1)
-    variance = np.einsum("...i,ij,...j->...", slopes, np.array(profile.spread.covariance), slopes)
-    return np.sqrt(np.maximum(variance, 0.0) + (profile.spread.relative_error * runtime_s) ** 2)
-
-
-def _published_range_s(profile: Profile, prompt_tokens: Any, output_tokens: Any) -> tuple[Floats, Floats]:
-    """Of a rounded table: between the times of the two sizes around a prompt, and so on."""
-    told = profile.coefficients
-    low = np.minimum(told.monotone_s, [ends[0] for ends in told.prompt_s])
-    high = np.maximum(told.monotone_s, [ends[2] for ends in told.prompt_s])
-    left = cast("Floats", np.searchsorted(told.sizes, prompt_tokens, side="right"))
-    right = cast("Floats", np.searchsorted(told.sizes, prompt_tokens, side="left"))
-    left, right = np.maximum(left - 1, 0), np.minimum(right, len(told.sizes) - 1)
-    more_s = closed_form.beyond(prompt_tokens, told.sizes) * closed_form.last_slope(told.sizes, told.monotone_s)
-    further = closed_form.further_tokens(output_tokens)
-    context = closed_form.context_tokens(prompt_tokens, output_tokens)
-    ends: list[Floats] = []
-    for end, prompt_s in ((0, low[left] + more_s / 2), (2, high[right] + more_s * 2)):
-        each_s = told.per_output_token_s[end] + context * told.per_context_token_s[end]
-        ends.append(prompt_s + further * each_s + told.overhead_s[end])
-    return ends[0], ends[1]
-
-
-# One request ------------------------------------------------------------------------------------------------------
-
-
 def idealized(request: Request, profiles: Sequence[Profile], mode: str = "default") -> Idealized:
     """The answer to one request by the first profile that fits. Raises NotFound for a model that nobody profiled."""
     own = store.of_model(profiles, request.model)
@@ -183,46 +108,20 @@ def _denoised_s(profile: Profile | None, request: Request, mode: str) -> Estimat
     return runtime_estimate(profile, request.prompt_tokens, request.output_tokens, mode)
 
 
-def runtime_estimate(profile: Profile, prompt_tokens: float, output_tokens: float, mode: str = "default") -> Estimate:
-    """The runtime of one request by a profile, with its range."""
-    mid = float(times_s(profile, prompt_tokens, output_tokens, mode).runtime_s)
-    if mode == "helm":
-        return between((mid, mid, mid), "s", "modelled")
-    low, high = ranges_s(profile, prompt_tokens, output_tokens)
-    return between((min(float(low), mid), mid, max(float(high), mid)), "s", "modelled")
-
-
 def of_profile(request: Request, profile: Profile, mode: str, denoised_s: Estimate) -> Idealized:
     """One request by one profile."""
     prompt, output = request.prompt_tokens, request.output_tokens
     runtime = runtime_estimate(profile, prompt, output, mode)
     prompt_s = runtime_estimate(profile, prompt, 0, mode)
-    each_s = float(times_s(profile, prompt, output, mode).per_output_token_s)
     busy = gpu_seconds_of(profile, runtime)
-    outside = extrapolated(profile, prompt, output)
+    beyond = tuple(name for name, is_so in outside(profile, prompt, output).items() if is_so)
     return Idealized(
         request, mode, profile.profile_id, profile.hardware.device, profile.hardware.gpus,
         profile.software.stack, runtime, prompt_s,
-        _around(each_s, profile.coefficients.per_output_token_s, mode), busy, energy_of(profile, request, busy),
-        cost_of(profile, busy), denoised_s, outside, tuple(_notes(profile, outside, mode)),
+        slope_estimate(profile, prompt, output, mode), busy, energy_of(profile, request, busy),
+        cost_of(profile, busy), denoised_s, beyond, tuple(_notes(profile, beyond, mode)),
         tuple(filter(None, (profile.origin.source, profile.origin.url))),
     )  # fmt: skip
-
-
-def _around(mid: float, ends: Ends, mode: str) -> Estimate:
-    """A slope with the range of its coefficient, moved to where it stands."""
-    low, middle, high = (0.0, 0.0, 0.0) if mode == "helm" else ends
-    return between((max(mid + low - middle, 0.0), mid, mid + high - middle), "s", "modelled")
-
-
-def extrapolated(profile: Profile, prompt_tokens: float, output_tokens: float) -> tuple[str, ...]:
-    """Which sizes of a request lie outside of what was measured."""
-    sizes = profile.coefficients.prompt_tokens
-    is_outside = {
-        "prompt_tokens": not sizes[0] <= prompt_tokens <= sizes[-1],
-        "output_tokens": output_tokens > profile.measured.longest_output_tokens,
-    }
-    return tuple(name for name, is_so in is_outside.items() if is_so)
 
 
 def gpu_seconds_of(profile: Profile, runtime_s: Estimate) -> Estimate:
@@ -250,12 +149,13 @@ def energy_of(profile: Profile, request: Request, busy: Estimate) -> Estimate:
         prompt, output = request.prompt_tokens, request.output_tokens
         parts = zip(told.j_per_call, told.j_per_prompt_token, told.j_per_output_token, strict=True)
         return between([(c + p * prompt + o * output) * WH_PER_J for c, p, o in parts], "Wh", "modelled")
-    if busy.low is None or busy.high is None:
+    if not busy.known:
         return unknown("Wh", f"the profile has no energy, and {busy.reason}")
     if tdp_w is None:
         return unknown("Wh", "the profile has neither an energy nor the TDP of its GPUs")
-    high, low = busy.scaled(tdp_w * WH_PER_J, "Wh"), busy.low * tdp_w * LEAST_SHARE_OF_TDP * WH_PER_J
-    return Estimate(low, high.mid, high.high, "Wh", "modelled")
+    at_tdp = busy.scaled(closed_form.device_energy_j(1.0, power_w=tdp_w) * WH_PER_J, "Wh")
+    low, mid, high = ends_of(at_tdp)
+    return between((low * LEAST_SHARE_OF_TDP, mid, high), "Wh", "modelled")
 
 
 def _closed(request: Request, mode: str, denoised_s: Estimate) -> Idealized:
@@ -265,7 +165,7 @@ def _closed(request: Request, mode: str, denoised_s: Estimate) -> Idealized:
     return Idealized(request, mode, None, "", None, "", no_s, no_s, no_s, no_s, no_wh, no_usd, denoised_s, notes=notes)
 
 
-def _notes(profile: Profile, outside: Sequence[str], mode: str) -> list[str]:
+def _notes(profile: Profile, beyond: Sequence[str], mode: str) -> list[str]:
     basis = profile.origin.basis
     notes = [f"Profile: {basis}."] if basis and basis != OWN else []
     told = profile.coefficients
@@ -273,7 +173,7 @@ def _notes(profile: Profile, outside: Sequence[str], mode: str) -> list[str]:
         "prompt_tokens": f"prompts of {told.prompt_tokens[0]:g} to {told.prompt_tokens[-1]:g} tokens",
         "output_tokens": f"answers of up to {profile.measured.longest_output_tokens} tokens",
     }
-    notes += [f"Extrapolated: only {measured[name]} were measured." for name in outside]
+    notes += [f"Extrapolated: only {measured[name]} were measured." for name in beyond]
     if mode == "helm":
         notes.append("By HELM's rule the time of a prompt between two sizes may be too short, by up to eight times.")
     if profile.energy is not None:

@@ -57,8 +57,11 @@ def _or_unknown(bounds: Bounds | None, unit: str, factor: float, lacking: str) -
 def _notes(told: Prediction) -> tuple[str, ...]:
     notes = ["By the roofline: nobody measured this pair; the range holds nine of ten models that were left out."]
     if told.extrapolated:
-        notes.append(f"The constants were fitted on {told.fitted.hardware}: there are none of this hardware.")
+        notes.append(told.not_measured)
     if float(cast("Any", told.waves)) > 1:
         notes.append("Not all requests of the batch fit in memory at once: the rest waits.")
-    notes.append("Energy is that of the GPUs; the host and the building come on top.")
+    if told.energy_j is None:
+        notes.append("No energy: its maker does not tell the power of this hardware.")
+    else:
+        notes.append("Energy is that of the GPUs; the host and the building come on top.")
     return tuple(notes)

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from joulebook.accounting.estimates import Estimate
-from joulebook.models.runtime.answer import times_s
 from joulebook.models.runtime.fit import fit
 from joulebook.models.runtime.profile import Energy, Hardware, Origin, Profile, Software, Text
 from joulebook.models.runtime.samples import Samples
+from joulebook.models.runtime.times import times_s
 
 Size = tuple[int, int]
 Row = Mapping[str, Any]

@@ -18,11 +18,12 @@ import numpy as np
 
 from joulebook.accounting.errors import JoulebookError, NotFound
 from joulebook.models.runtime import store
-from joulebook.models.runtime.answer import CLOSED, Idealized, Request, idealized, times_s
+from joulebook.models.runtime.answer import CLOSED, Idealized, Request, idealized
 from joulebook.models.runtime.closed_form import Floats
 from joulebook.models.runtime.denoise import Denoised, denoise
 from joulebook.models.runtime.profile import Profile, Text
 from joulebook.models.runtime.samples import Samples
+from joulebook.models.runtime.times import outside, times_s
 
 NO_TEXT = "nobody measured how many characters a token of it stands for"
 
@@ -62,6 +63,7 @@ class Took:
     idealized_s: float | None
     raw_over_denoised: float | None
     raw_over_idealized: float | None
+    extrapolated: int  # how many of them lie outside of what the yardstick's profile was measured at
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ class Yardstick(NamedTuple):
 
     runtimes_s: Callable[[Floats, Floats], Floats]
     answer: Callable[[int, int], Idealized]
+    profile: Profile | None = None  # None: the roofline
 
 
 def compare(calls: Mapping[str, Samples], basis: Basis) -> tuple[Compared, ...]:
@@ -109,8 +112,15 @@ def _took(samples: Samples, model: str, stick: Yardstick | None) -> Took:
     quiet_s = _runtimes_s(told.profile, samples) if told.profile else None
     return Took(
         len(samples), samples.left_out, told, float(np.median(raw_s)), _median(quiet_s), _median(alone_s),
-        _ratio(raw_s, quiet_s), _ratio(raw_s, alone_s),
+        _ratio(raw_s, quiet_s), _ratio(raw_s, alone_s), _extrapolated(stick, samples),
     )  # fmt: skip
+
+
+def _extrapolated(stick: Yardstick | None, samples: Samples) -> int:
+    if stick is None or stick.profile is None:
+        return 0
+    beyond = outside(stick.profile, samples.prompt_tokens, samples.output_tokens)
+    return int(np.sum(beyond["prompt_tokens"] | beyond["output_tokens"]))
 
 
 def yardstick(model: str, basis: Basis) -> tuple[Yardstick | None, str]:
@@ -135,7 +145,7 @@ def _profiled(model: str, basis: Basis) -> Yardstick:
     def runtimes_s(prompt_tokens: Floats, output_tokens: Floats) -> Floats:
         return times_s(profile, prompt_tokens, output_tokens, basis.mode).runtime_s
 
-    return Yardstick(runtimes_s, answer)
+    return Yardstick(runtimes_s, answer, profile)
 
 
 def _roofline(model: str, basis: Basis) -> Yardstick:
@@ -169,7 +179,9 @@ def _ratio(values: Floats, others: Floats | None) -> float | None:
 def _text_of(model: str, samples: Samples | None, basis: Basis) -> Text | None:
     """How much text a token of a model is: by the user's table, its calls, or its profile."""
     profiles = [each.text for each in store.of_model(basis.profiles, model)]
-    found = [basis.texts.get(model.casefold()), samples.text if samples else None, *profiles]
+    name = model.casefold()
+    told = basis.texts.get(name) or basis.texts.get(name.rpartition("/")[2])
+    found = [told, samples.text if samples else None, *profiles]
     return next((_both(each) for each in found if each), None)
 
 

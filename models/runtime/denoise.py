@@ -26,11 +26,11 @@ from scipy.optimize import linprog
 
 from joulebook.accounting.estimates import Estimate, between, unknown
 from joulebook.models.runtime import design
-from joulebook.models.runtime.answer import times_s
 from joulebook.models.runtime.closed_form import Floats
 from joulebook.models.runtime.fit import Unidentified, least_squares, now, spread, to_ends, told_ends, told_slope
 from joulebook.models.runtime.profile import Coefficients, Measured, Profile
 from joulebook.models.runtime.samples import Cells, Samples, cells, pick
+from joulebook.models.runtime.times import times_s
 
 MANY_TRIALS = 30  # of a cell: from then on its least one is near enough to the edge
 MOST_KNOTS = 6

@@ -285,5 +285,16 @@ def _check(profile: Profile) -> None:
         raise ValueError("its prompt sizes are not in order")
     if profile.batch < 1 or (profile.hardware.gpus or 0) < 0:
         raise ValueError("its batch is below 1, or its GPUs are below 0")
-    if profile.spread and np.shape(profile.spread.covariance) != (len(told.prompt_tokens) + 2,) * 2:
-        raise ValueError("its covariance has not one row for each prompt time and the two slopes")
+    for part in filter(None, (profile.hardware, profile.text)):
+        for name, value in vars(part).items():
+            if isinstance(value, float) and not 0 < value < math.inf:
+                raise ValueError(f"{name} is {value:g}, not a number above 0")
+    if profile.spread is not None:
+        _check_spread(profile.spread, len(told.prompt_tokens) + 2)
+
+
+def _check_spread(spread: Spread, parts: int) -> None:
+    if np.shape(spread.covariance) != (parts, parts) or not np.all(np.isfinite(spread.covariance)):
+        raise ValueError("its covariance has not one row of numbers for each prompt time and the two slopes")
+    if not 0 <= spread.relative_error < math.inf:
+        raise ValueError(f"its relative_error is {spread.relative_error:g}, not a number of 0 or more")

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 
-from joulebook.accounting import accelerators
+from joulebook.models.roofline import hardware
 from joulebook.models.runtime.profile import Coefficients, Ends, Hardware, Measured, Origin, Profile, Software
 
 HALF_OF_LAST_DIGIT_S = 0.0005  # the published coefficients are rounded to a millisecond
@@ -68,5 +68,5 @@ def _rounded(row: Row) -> Ends:
 def _hardware(row: Row) -> Hardware:
     if not row["device"]:
         return Hardware()
-    peak = next((each for each in accelerators.load() if each.name == row["device"]), None)
-    return Hardware(row["device"], int(row["gpus"]), peak.tdp_w if peak else None, float(row["usd_per_gpu_hour"]))
+    tdp_w = hardware.find(row["device"]).tdp_w
+    return Hardware(row["device"], int(row["gpus"]), tdp_w, float(row["usd_per_gpu_hour"]))

@@ -113,7 +113,14 @@ def _samples(path: Path, rows: Sequence[Mapping[str, str]]) -> Samples:
     columns = dict(zip(NUMBERS, np.array(kept).T, strict=True))
     method = methods.pop() if len(methods) == 1 else "declared"
     return Samples(**columns, left_out=left_out, energy_method=method, model=rows[0].get("model", ""),
-                   batch=int(float(rows[0].get("batch") or 1)))  # fmt: skip
+                   batch=_batch(path, rows[0].get("batch") or "1"))  # fmt: skip
+
+
+def _batch(path: Path, text: str) -> int:
+    value = _amount(text)
+    if not (1 <= value < math.inf and value == int(value)):
+        raise InputError(f"{path}: batch is {text!r}, not a whole number of 1 or more")
+    return int(value)
 
 
 def why_left_out(row: Mapping[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from joulebook.accounting.errors import InputError, NotFound
-from joulebook.models.footprint.packages import near
+from joulebook.accounting.near import near
 from joulebook.models.runtime.profile import Profile, as_json, from_text
 from joulebook.models.runtime.published import published
 

@@ -39,7 +39,7 @@ def texts(path: Path) -> dict[str, Text]:
 def _rows(path: Path, needed: Sequence[str]) -> Sequence[tuple[int, Row]]:
     try:
         reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
-        rows = [(reader.line_num, {str(key): (value or "").strip() for key, value in row.items()}) for row in reader]
+        rows = [(reader.line_num, {key: (row[key] or "").strip() for key in row if key}) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         why = error.strerror if isinstance(error, OSError) else error
         raise InputError(f"{path} cannot be read: {why}") from error

@@ -48,8 +48,8 @@ def frontier(
     return View(
         "frontier", f"Quality ({chosen}) against what it takes" if chosen else "Quality against what it takes",
         _sentence(parts, rows), period.label, columns=_columns(chosen), rows=rows, parts=parts,
-        notes=tuple(_notes(found, metrics, chosen, is_by_text)),
-        empty=EMPTY,
+        notes=tuple(_notes(found, metrics, chosen, is_by_text)) if found else (),
+        empty=f"No quality {chosen!r} of a model is known; there are: {', '.join(metrics)}." if metrics else EMPTY,
     )  # fmt: skip
 
 

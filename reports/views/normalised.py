@@ -69,7 +69,8 @@ def usual_basis(ledger: Ledger) -> Basis:
 def row_of(one: Compared) -> dict[str, Any]:
     """One model in stable keys; what nobody knows is None, and `why` says so."""
     took = one.took
-    names = ("requests", "raw_s", "denoised_s", "idealized_s", "raw_over_denoised", "raw_over_idealized")
+    names = ("requests", "raw_s", "denoised_s", "idealized_s", "raw_over_denoised", "raw_over_idealized",
+             "extrapolated")  # fmt: skip
     refused = took.denoised.refused if took else None
     why = {"denoised_s": refused, "idealized_s": one.why_no_idealized, "text": one.why_no_text}
     return {
@@ -149,8 +150,14 @@ def _notes(found: Sequence[Compared]) -> list[str]:
     notes = ["Medians over the calls; ratios are the medians of each call's own."] if found else []
     for each in found:
         refused = each.took.denoised.refused if each.took else None
+        notes += [_beyond(each)] if each.took and each.took.extrapolated else []
         notes += [f"{each.model} is not denoised: {refused}."] if refused else []
         notes += [f"{each.model} has no idealized value: {each.why_no_idealized}."] if each.why_no_idealized else []
         is_bare = each.why_no_text and not each.why_no_idealized
         notes += [f"{each.model} is not in the comparison by text: {each.why_no_text}."] if is_bare else []
     return notes
+
+
+def _beyond(one: Compared) -> str:
+    calls, beyond = (one.took.requests, one.took.extrapolated) if one.took else (0, 0)
+    return f"{one.model}: {beyond:,} of {plural(calls, 'call')} are outside of what its profile was measured at."

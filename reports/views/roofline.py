@@ -101,10 +101,7 @@ def _figure(times: Times) -> Figure:
 def _alerts(told: Prediction) -> tuple[str, ...]:
     waits = float(told.waves)
     full = f"Only {float(told.running):.0f} requests fit in memory at once: the rest waits, {waits:.1f} rounds in all."
-    fitted_on = told.fitted.hardware
-    pooled = "all hardware that was measured" if fitted_on == "*" else f"the measured hardware of {fitted_on}"
-    far = f"Nobody measured this software on {told.machine.hardware.name}: its constants are those of {pooled}."
-    return (*((full,) if waits > 1 else ()), *((far,) if told.extrapolated else ()))
+    return (*((full,) if waits > 1 else ()), *((told.not_measured,) if told.not_measured else ()))
 
 
 def _notes(told: Prediction) -> tuple[str, ...]:
