@@ -77,6 +77,8 @@ def card_of(config: Config, name: str) -> ModelCard:
         raise InputError(f"{name} has layers that the roofline has no formula for ({strange[0]} in its config.json)")
     try:
         return _card(text, name)
+    except InputError:
+        raise
     except (TypeError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"the config.json of {name} has a size that is no whole number above 0: {error}") from error
 

@@ -20,7 +20,7 @@ from joulebook.models.roofline.hardware import Accelerator
 from joulebook.models.roofline.memory import fewest_gpus, most_sequences
 from joulebook.models.roofline.power import HOST_W, Split, energy_j, split_for
 from joulebook.models.roofline.precision import PRECISIONS
-from joulebook.models.roofline.stacks import ANY, USUAL, Fitted, fitted_for
+from joulebook.models.roofline.stacks import USUAL, Fitted, fitted_for
 from joulebook.models.roofline.step import PHYSICAL, Amount, Constants, Machine, Step, Times, Work, times_of, work_of
 
 HOUR_S = 3600.0
@@ -106,9 +106,8 @@ class Prediction:
         """What to say of constants that are not those of this hardware; nothing of its own."""
         if not self.extrapolated:
             return ""
-        maker, name = self.fitted.hardware, self.machine.hardware.name
-        pooled = "all hardware that was measured" if maker == ANY else f"the measured hardware of {maker}"
-        return f"Nobody measured {self.fitted.stack} on {name}: its constants are those of {pooled}."
+        stack, basis, name = self.fitted.stack, self.fitted.basis, self.machine.hardware.name
+        return f"Nobody measured {stack} on {name}. Its constants and its range: {basis}."
 
 
 @dataclass(frozen=True)

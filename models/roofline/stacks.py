@@ -28,13 +28,14 @@ USUAL = "vllm"
 
 @dataclass(frozen=True)
 class Fitted:
-    """Constants, the hardware they were fitted on (a vendor or `*`: pooled), and their error on the unseen."""
+    """Constants, the hardware they were fitted on (a vendor or `*`: pooled, `basis` says of what), and their error."""
 
     stack: str
     hardware: str
     constants: Constants
     mean_error: float
     half_width: float
+    basis: str
     source: str
 
     @property
@@ -61,6 +62,5 @@ def fitted_for(stack: str, device: Accelerator) -> Fitted:
 
 def _fitted(row: Mapping[str, str]) -> Fitted:
     constants = Constants(*(float(row[name]) for name in (*SHARES, *SECONDS)), hidden=row["hidden"] == "yes")
-    return Fitted(
-        row["stack"], row["hardware"], constants, float(row["mean_error"]), float(row["half_width"]), row["source"]
-    )
+    errors = float(row["mean_error"]), float(row["half_width"])
+    return Fitted(row["stack"], row["hardware"], constants, *errors, row["basis"], row["source"])

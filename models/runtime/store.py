@@ -87,5 +87,5 @@ def no_profile(profiles: Sequence[Profile], model: str) -> NotFound:
     """What to say when a model has no profile, with the names that look most like it."""
     names = sorted({each.model for each in profiles} | {each.model.rpartition("/")[2] for each in profiles})
     likely = near(model, names) or near(model.rpartition("/")[2], names)
-    hint = f"did you mean {', '.join(likely)}" if likely else "`joulebook profiles list` has those that there are"
-    return NotFound(f"no profile of the model {model!r} is known; {hint}, or give one with `joulebook fit`?")
+    hint = f"did you mean {', '.join(likely)}?" if likely else "`joulebook profiles list` has those that there are."
+    return NotFound(f"no profile of the model {model!r} is known; {hint} `joulebook fit` makes one")

@@ -46,6 +46,8 @@ def idealized(answer: Idealized) -> View:
     """How long one request takes alone, and what of the hardware that is."""
     request = answer.request
     sizes = f"{request.prompt_tokens:,} tokens in, {request.output_tokens:,} out"
+    if request.batch > 1:
+        sizes += f"; one of {request.batch:,} at once"
     tiles = (
         Tile("Idealized runtime", answer.runtime_s, machine_of(answer)),
         Tile("Prompt and first token", answer.prompt_s),

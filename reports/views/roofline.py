@@ -68,7 +68,7 @@ def roofline(setup: Setup, load: Load, told: Prediction) -> View:
         f"{sizes}{float(load.output_tokens):,.0f} out; {plural(int(told.running), 'request')} at once",
         tiles=tuple(tile for tile in tiles if tile.value.known), columns=STEP,
         rows=(_row("The prompts", told.prefill), _row("One token of each", told.decode)),
-        figure=_figure(told.decode), alerts=_alerts(told), notes=_notes(told),
+        figure=_figure(told.decode), alerts=_alerts(told), notes=_notes(told, setup.usd_per_gpu_hour is None),
     )  # fmt: skip
 
 
@@ -104,17 +104,15 @@ def _alerts(told: Prediction) -> tuple[str, ...]:
     return (*((full,) if waits > 1 else ()), *((told.not_measured,) if told.not_measured else ()))
 
 
-def _notes(told: Prediction) -> tuple[str, ...]:
+def _notes(told: Prediction, is_listed: bool) -> tuple[str, ...]:
     fitted, split, price = told.fitted, told.split, told.machine.hardware.price
     unseen = f"its mean error on them is {fitted.mean_error:.0%} ({fitted.source})"
     notes = [f"Ranges hold nine of ten estimates of what the fit had not seen; {unseen}."]
     if split:
         measured = "measured on this device" if split.measured else "as shares of its TDP that other devices had"
         notes.append(f"Energy: being awake, bytes and FLOP, {measured}. PUE is not in it.")
-    if price:
-        notes.append(
-            f"{price.usd_per_gpu_hour:g} USD an hour asked {price.source} on {price.day}, unless you gave a price."
-        )
+    if price and is_listed:
+        notes.append(f"{price.source} asked {price.usd_per_gpu_hour:g} USD an hour on {price.day}.")
     return tuple(notes)
 
 
