@@ -192,6 +192,9 @@ class _Chat(QuietHandler):
         self.end_headers()
         if status != HTTPStatus.OK:
             return
+        if self.server.instead:
+            self.wfile.write(self.server.instead)
+            return
         usage = {"prompt_tokens": len(asked["messages"][0]["content"].split()) + 4,
                  "completion_tokens": min(asked["max_tokens"], self.server.longest)}  # fmt: skip
         for _ in range(usage["completion_tokens"]):
@@ -207,7 +210,7 @@ class _Chat(QuietHandler):
 @pytest.fixture
 def chat():
     with LoopbackServer(0, _Chat) as server:
-        server.asked, server.refusals, server.is_strict, server.longest = [], [], False, 10**6
+        server.asked, server.refusals, server.is_strict, server.longest, server.instead = [], [], False, 10**6, b""
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield server
@@ -251,10 +254,10 @@ def test_an_answer_that_ends_early_does_not_count(chat):
 
 def test_the_key_comes_from_the_variable_that_is_named_and_is_kept_nowhere(chat, home, monkeypatch, capsys):
     monkeypatch.setenv("MY_KEY", "sk-planted")
-    given = ["--endpoint", f"{chat.url}/v1", "--model", "m", "--api-key-env", "MY_KEY"]
+    given = ["--endpoint", f"{chat.url}/v1", "--model", "m", "--software", "vllm 0.11", "--api-key-env", "MY_KEY"]
     told = calibrated_json(capsys, *given, *GIVEN)
     assert chat.asked[-1][1]["Authorization"] == "Bearer sk-planted"
-    assert told["profile"]["software"]["stack"] == f"server at 127.0.0.1:{chat.server_port}"
+    assert told["profile"]["software"]["stack"] == "vllm 0.11"
     assert told["profile"]["text"]["chars_per_output_token"] == pytest.approx(5.0)
     kept = [path.read_bytes() for path in home.rglob("*") if path.is_file()]
     assert [data for data in kept if b"sk-planted" in data or b"river" in data] == []
@@ -275,6 +278,13 @@ def test_a_server_that_is_not_there_and_a_model_it_does_not_have(chat):
         Endpoint(f"{chat.url}/v1", "m")
     with pytest.raises(NotFound, match="cannot be asked"):
         Endpoint("http://127.0.0.1:1/v1", "m")
+
+
+@pytest.mark.parametrize("instead", [b'{\n  "choices": []\n}', b"data: {", b'data: {"choices": ["x"]}', b"<html>"])
+def test_a_server_that_streams_no_events_is_said(chat, instead):
+    chat.instead = instead
+    with pytest.raises(NotFound, match="does not stream the events of a chat|does not say how many tokens"):
+        Endpoint(f"{chat.url}/v1", "m")
 
 
 def test_what_may_cost_money_begins_only_with_a_yes(chat, monkeypatch, capsys):

@@ -372,6 +372,7 @@ def test_a_config_is_a_card(tmp_path):
         ({"sliding_window": 128, "layer_types": ["sliding_attention", "full_attention"] * 16},
          {"window": Window(16, 128)}),
         ({"sliding_window": 1024, "model_type": "gemma3_text"}, {"window": Window(27, 1024)}),
+        ({"attention_chunk_size": 8192, "model_type": "llama4_text"}, {"window": Window(24, 8192)}),
         ({"sliding_window": 4096, "use_sliding_window": False}, {"window": None}),
         ({"kv_lora_rank": 512, "q_lora_rank": 1536, "qk_nope_head_dim": 128, "qk_rope_head_dim": 64, "v_head_dim": 128},
          {"latent": Latent(1536, 512, 128, 64, 128)}),

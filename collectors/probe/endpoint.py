@@ -96,6 +96,8 @@ class Endpoint:
                 return response.status, _read(response, began_s, chars) if response.status == 200 else None
         except (OSError, HTTPException) as error:
             raise NotFound(f"{self._url.geturl()} cannot be asked: {error}") from error
+        except (ValueError, TypeError, AttributeError, LookupError) as error:
+            raise NotFound(f"{self._url.geturl()} does not stream the events of a chat: {error}") from error
 
 
 def _is_loopback(host: str) -> bool:

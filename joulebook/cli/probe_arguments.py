@@ -45,10 +45,11 @@ def calibrate(add: Add) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the order in which sizes come (default: 0)")
     parser.add_argument(
         "--energy-seconds", type=_meter_s, default=1.0, metavar="S",
-        help="each size is metered for so long (default: 1; 0: no energy)",
+        help="each size is metered for so long (default: 1; 0: no energy, as where the address is a tunnel)",
     )  # fmt: skip
     parser.add_argument("--hardware", metavar="NAME", help="what the server runs on, e.g. H100 SXM")
     parser.add_argument("--gpus", type=whole, metavar="N", help="how many of them; 0 for none")
+    parser.add_argument("--software", metavar="STACK", help="what serves it, e.g. 'vllm 0.11' (default: what is known)")
     parser.add_argument("--tdp-w", type=above_0, metavar="W", help="the power limit of one")
     parser.add_argument("--usd-per-gpu-hour", type=above_0, metavar="USD", help="what an hour of one costs")
     parser.add_argument("--api-key-env", metavar="NAME", help="the environment variable that holds the endpoint's key")

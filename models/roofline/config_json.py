@@ -4,7 +4,7 @@
 
 What the roofline has no formula for is refused: state-space and linear-attention layers, and layers that differ in
 ways other than those above. Sparse attention that looks at the best few tokens of the context (`index_topk`) is taken
-for a window of as many: what it reads to find them is not counted.
+for a window of as many: what it reads to find them is not counted. A chunk (`attention_chunk_size`) is one, too.
 """
 
 from __future__ import annotations
@@ -43,6 +43,8 @@ PLAIN = {
     "starcoder2",
     "nemotron",
 }
+# Families in which one of so many layers sees the whole context, and do not say so.
+FAR = {"gemma2": 2, "gemma3_text": 6, "llama4_text": 4}
 UNKNOWN_LAYERS = ("hybrid_override_pattern", "layers_block_type", "linear_num_key_heads", "linear_attn_config",
                   "mamba_d_state", "ssm_cfg", "compress_ratios", "block_configs", "global_head_dim",
                   "swa_num_key_value_heads", "attention_other_setting")  # fmt: skip
@@ -176,16 +178,16 @@ def _shared_width(text: Config, name: str) -> int:
 def _window(text: Config, layers: int) -> Window | None:
     if text.get("index_topk"):
         return Window(layers, int(text["index_topk"]))
-    tokens = text.get("sliding_window")
+    tokens = text.get("sliding_window") or text.get("attention_chunk_size")
     if not tokens or text.get("use_sliding_window") is False:
         return None
     kinds = text.get("layer_types") or text.get("hybrid_layer_pattern")
     if isinstance(kinds, list):
-        near = sum(kind in ("sliding_attention", 1) for kind in cast("list[Any]", kinds))
+        near = sum(kind in ("sliding_attention", "chunked_attention", 1) for kind in cast("list[Any]", kinds))
     elif text.get("sliding_window_pattern"):
         near = layers - layers // int(text["sliding_window_pattern"])
-    elif text.get("model_type") in ("gemma3_text", "gemma2"):
-        near = layers - layers // (6 if text["model_type"] == "gemma3_text" else 2)
+    elif text.get("model_type") in FAR:
+        near = layers - layers // FAR[text["model_type"]]
     else:
         near = layers
     return Window(near, int(tokens)) if near else None
