@@ -403,6 +403,7 @@ def test_a_review_lies_not_ahead(home):
         ({"persistence": None}, ["[persistence]"]),
         ({"attribution__key": None}, ["[attribution] key"]),
         ({"author": "B. Reader"}, ["a reviewer who is not its author"]),
+        ({"author": "b.  reader"}, ["a reviewer who is not its author"]),
         ({"evidence": None}, ["[evidence] method", "tier 1 or 2"]),
     ],
 )

@@ -81,5 +81,5 @@ def _lacking_review(claim: Claim) -> Iterator[str]:
         yield f'a signed review: [review] reviewer, date, of = "{claim.content_hash}"'
     elif review.of != claim.content_hash:
         yield f'a review of what it says now: of = "{claim.content_hash}", not "{review.of}"'
-    elif review.reviewer == claim.author:
+    elif review.reviewer.casefold().split() == claim.author.casefold().split():
         yield "a reviewer who is not its author"

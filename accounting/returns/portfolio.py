@@ -157,7 +157,9 @@ def _parted(versions: Sequence[Version], by_name: Mapping[str, UseCase]) -> tupl
 
 
 def _days(scope: Scope, found: Sequence[UseCase]) -> int:
-    first = max(scope.start.date(), min((each.first_day for each in found), default=scope.start.date()))
+    if not found:
+        return 0
+    first = max(scope.start.date(), min(each.first_day for each in found))
     return max(1, ((scope.end - timedelta(microseconds=1)).date() - first).days + 1)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from joulebook.accounting.ledger import Ledger
-from joulebook.accounting.returns.claims import Claim
+from joulebook.accounting.returns.claims import UNITS, Claim
 from joulebook.accounting.returns.classes import UNSUPPORTED, missing_for_supported, tier
 from joulebook.accounting.returns.judging import Judged
 from joulebook.accounting.returns.portfolio import Portfolio
@@ -131,7 +131,7 @@ def _says(claim: Claim) -> View:
     facts = {
         "Function": claim.function, "Unit": claim.unit, "Units": units,
         "Reference": claim.scenario, "Why that one": claim.why, "Vintage of its data": claim.data_vintage,
-        **{f"{LABELS[name]} a unit": _range(values) for name, values in claim.benefit.per_unit.items()},
+        **{f"{LABELS[name]} a unit, {UNITS[name]}": _range(values) for name, values in claim.benefit.per_unit.items()},
         "Electricity a unit, kWh": _range(claim.benefit.electricity_kwh),
         "Factors": f"{claim.benefit.factors}; {claim.benefit.factor_source}".rstrip("; "),
         "Rebound": f"{_range(claim.rebound.value) or 'not assessed: 0 to 1'}; {claim.rebound.why}".rstrip("; "),
