@@ -31,7 +31,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,6 +72,8 @@ LIMITS = {
     "cost_usd": ("cost", "USD"), "electricity_usd": ("electricity", "USD"), "api_usd": ("api", "USD"),
     "tokens": ("tokens", "token"),
 }  # fmt: skip
+MOST = 1e15  # of a limit in the unit of its key, and of what a rule allows: beyond it nothing is a budget
+EARLIEST, LONGEST = date(1970, 1, 1), timedelta(days=3653)
 OF_RUNS, OF_CALLS = ("project", "run", "host"), ("provider", "model")
 RULES = {"threshold": 1.0, "forecast": 1.0, "anomaly": 5.0}  # kind -> what `true` stands for
 _BUDGET = ("name", *LIMITS, "period", "from", "until", *OF_RUNS, *OF_CALLS, "tags", "alerts")
@@ -186,7 +188,7 @@ def _limit(where: str, one: Mapping[str, Any]) -> tuple[Measure, float]:
         found = " and ".join(keys) or "none"
         raise InputError(f"{where}: needs one limit, of {', '.join(LIMITS)}; there is {found}")
     measure, unit = LIMITS[keys[0]]
-    limit = given.number(f"{where}: {keys[0]}", one[keys[0]])
+    limit = given.number(f"{where}: {keys[0]}", one[keys[0]], MOST)
     if not limit:
         raise InputError(f"{where}: {keys[0]} must be more than 0")
     return MEASURES[measure], canonical(limit, unit)[0]
@@ -204,6 +206,10 @@ def _when(where: str, one: Mapping[str, Any]) -> tuple[str | None, tuple[datetim
         raise InputError(f'{where}: needs period = "month" or another of {", ".join(PERIODS)}, or from and until')
     if since >= until:
         raise InputError(f"{where}: from {since} is not before until {until}")
+    if since < EARLIEST or until - since > LONGEST:
+        raise InputError(
+            f"{where}: from {since} until {until} is longer than ten years, or begins before {EARLIEST:%Y}"
+        )
     return None, (midnight(since), midnight(until))
 
 
@@ -225,7 +231,7 @@ def _rule(where: str, one: Mapping[str, Any]) -> Rule:
     if len(kinds) != 1:
         raise InputError(f"{where}: needs one of {', '.join(RULES)}; there is {' and '.join(kinds) or 'none'}")
     (kind,) = kinds
-    value = RULES[kind] if one[kind] is True else given.number(f"{where}: {kind}", one[kind])
+    value = RULES[kind] if one[kind] is True else given.number(f"{where}: {kind}", one[kind], MOST)
     if not value:
         raise InputError(f"{where}: {kind} must be more than 0, e.g. {RULES[kind]:g}")
     return Rule(kind, value, given.flag(f"{where}: fails", one.get("fails", True)))

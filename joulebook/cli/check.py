@@ -75,8 +75,10 @@ def _path(args: argparse.Namespace) -> Path:
     from joulebook.accounting.budgets.written import FILE_NAME
     from joulebook.reports.views.budgets import nothing_written
 
-    path = Path(args.budget) if args.budget else home_of(args) / FILE_NAME
-    if not args.budget and not path.exists():
+    if args.budget is not None:
+        return Path(args.budget)
+    path = home_of(args) / FILE_NAME
+    if not path.exists():
         raise InputError(nothing_written(path))
     return path
 
