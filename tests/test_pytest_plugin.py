@@ -69,17 +69,19 @@ def is_registered() -> bool:
 
 @pytest.fixture
 def suite(tmp_path, home):
-    """Runs pytest over some tests in a folder of their own."""
+    """Runs pytest over some tests in a folder of their own, with no other plugin: to load them all takes longer than
+    the tests. `loads_all`: with every plugin that is installed, as users have it."""
 
-    def run(*options: str, tests: str = TESTS, boundary: str = "it", conftest: str = CONFTEST):
+    def run(*options: str, tests: str = TESTS, boundary: str = "it", conftest: str = CONFTEST, loads_all: bool = False):
         folder = tmp_path / "suite"
         folder.mkdir(exist_ok=True)
         (folder / "pytest.ini").write_text("[pytest]\naddopts = --strict-markers\n")
         (folder / "conftest.py").write_text(conftest.replace("BOUNDARY", boundary))
         (folder / "test_it.py").write_text(tests)
-        plugin = [] if is_registered() else ["-p", MODULE]
+        plugin = [] if loads_all and is_registered() else ["-p", MODULE]
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *plugin, *options]
-        environment = {**os.environ, "TMPDIR": str(tmp_path)}
+        alone = {} if loads_all else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        environment = {**os.environ, **alone, "TMPDIR": str(tmp_path)}
         return subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
         )
@@ -94,7 +96,7 @@ def table(output: str) -> dict[str, str]:
 
 
 def test_the_energy_of_each_test_stands_in_a_table_the_largest_first(suite, tmp_path):
-    done = suite("--joulebook")
+    done = suite("--joulebook", loads_all=True)
     assert done.returncode == 0, done.stdout + done.stderr
     found = table(done.stdout)
     assert list(found) == ["test_large", "test_warm", "test_small", "test_nothing"]
@@ -118,7 +120,7 @@ def pytest_sessionfinish():
     print("loaded:", [name for name in heavy if name in sys.modules])
 """
     marked = "import pytest\n\n@pytest.mark.joulebook(budget_j=5)\ndef test_it():\n    pass\n"
-    done = suite("-s", tests=marked, conftest=conftest)
+    done = suite("-s", tests=marked, conftest=conftest, loads_all=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "loaded: []" in done.stdout
     assert "energy of tests" not in done.stdout
@@ -170,7 +172,7 @@ def test_a_test_that_fails_anyway_fails_once(suite):
 
 
 def test_workers_of_xdist_record_and_one_summary_tells(suite, tmp_path):
-    done = suite("--joulebook-budget-j", "4", "-n", "2")
+    done = suite("--joulebook-budget-j", "4", "-p", "xdist", "-n", "2")
     assert done.returncode == 1, done.stdout + done.stderr
     assert list(table(done.stdout))[:3] == ["test_large", "test_warm", "test_small"]
     assert "used 5 J (measured), above its budget of 4 J" in done.stdout
