@@ -283,7 +283,7 @@ def test_a_server_that_is_not_there_and_a_model_it_does_not_have(chat):
 @pytest.mark.parametrize("instead", [b'{\n  "choices": []\n}', b"data: {", b'data: {"choices": ["x"]}', b"<html>"])
 def test_a_server_that_streams_no_events_is_said(chat, instead):
     chat.instead = instead
-    with pytest.raises(NotFound, match="does not stream the events of a chat|does not say how many tokens"):
+    with pytest.raises(NotFound, match=r"does not stream the events of a chat|does not say how many tokens"):
         Endpoint(f"{chat.url}/v1", "m")
 
 

@@ -281,13 +281,8 @@ def _ran(args: argparse.Namespace, session: Session) -> Ran:
     tdp_w = args.tdp_w or (known.tdp_w if known else None)
     hardware = Hardware(device, gpus, tdp_w, args.usd_per_gpu_hour)
     boundary = "it" if about.where == "process" else "device"
-    return Ran(
-        args.model or about.model,
-        hardware,
-        Software(args.software or about.stack, about.versions),
-        about.batch,
-        boundary,
-    )
+    software = Software(args.software or about.stack, about.versions)
+    return Ran(args.model or about.model, hardware, software, about.batch, boundary)
 
 
 def _origin(session: Session) -> Any:
