@@ -200,13 +200,16 @@ def holders(home: Path, since_s: float = 0.0) -> list[int]:
 def test_of_eight_processes_on_a_node_one_reads_a_sensor_at_ticks(
     home: Path, ranks: list[subprocess.Popen[str]]
 ) -> None:
+    def ticks(since_s: float) -> list[float]:
+        return [at_s for at_s, _, is_tick in readings(home) if is_tick and since_s <= at_s]
+
     begin_s = time.monotonic()
-    time.sleep(4 * INTERVAL_S)
+    wait_until(lambda: len(ticks(begin_s)) >= 4)
     end_s = time.monotonic()
     for rank in ranks:
         rank.communicate("")
-    ticks = [at_s for at_s, _, is_tick in readings(home) if is_tick and begin_s <= at_s < end_s]
-    assert abs(len(ticks) - (end_s - begin_s) / INTERVAL_S) <= 1  # not eight times as many
+    # one an interval, and not eight; on a busy machine one may be late
+    assert len([at_s for at_s in ticks(begin_s) if at_s < end_s]) <= (end_s - begin_s) / INTERVAL_S + 1
     assert len(holders(home)[:1]) == 1
     assert set(holders(home, begin_s)) <= {holders(home)[0], *holders(home, end_s)}
     edges = [json.loads(line) for path in journal_dir(home).glob("*.jsonl") for line in path.read_text().splitlines()]

@@ -487,8 +487,11 @@ def test_readings_alone_are_synced_less_often(home, monkeypatch):
         synced.clear()  # the journal of the test before was closed
         wait_until(lambda: len(of(events(home), "reading")) >= 21)
         count = len(synced)
-    # 21 readings, but one sync for the start of the run and one for each half second that has passed.
-    assert 1 <= count <= 1 + (time.monotonic() - began_s) / 0.5
+    # 21 readings, but one sync for the start of the run, one for each half second that has passed, and one for each
+    # gap that had to be told: on a busy machine a tick comes late.
+    gaps = of(events(home), "gap")
+    assert 1 <= count <= 1 + (time.monotonic() - began_s) / 0.5 + len(gaps)
+    assert {gap["reason"] for gap in gaps} <= {"sampler late"}
     wait_until(lambda: synced[-1] == len(of(events(home), "reading")))
 
 
