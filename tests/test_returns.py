@@ -495,6 +495,7 @@ def test_calls_of_model_apis_are_caused_too(weighed):
     assert search.unknown["water_l"] == "calls to m: no engine knows m"
     assert p50(talk.balance("gwp_g").roe) == -1
     assert p50(talk.balance("gwp_g", WITH_PLAUSIBLE).roe) == pytest.approx(5)  # 24 parts over 4
+    assert break_even(talk, WITH_PLAUSIBLE).intensity.reason == "N does not depend on the ledger's own grid"
 
 
 def test_recorded_calls_are_those_of_the_footprint(home, capsys):

@@ -47,6 +47,8 @@ def break_even(result: Result, basis: str = SUPPORTED_ONLY) -> BreakEven:
     caused, benefit = result.caused, result.benefit(basis)
     nothing = 0 * balance.caused
     slope = caused[KWH] - benefit.get(KWH, nothing)
+    if not slope.any():
+        return BreakEven(unknown("gCO2e/kWh", "N does not depend on the ledger's own grid"), True)
     cleaner = bool((slope > 0).mean() >= 0.5)
     fixed_benefit = balance.benefit - benefit.get(GRID_G, nothing)
     fixed_caused = balance.caused - caused[GRID_G]
