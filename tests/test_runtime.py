@@ -504,6 +504,17 @@ def test_what_is_refused_writes_nothing(tmp_path, capsys):
         assert not out_path.exists()
 
 
+def test_a_profile_that_could_not_be_read_again_is_not_kept(tmp_path, capsys, home):
+    path = tmp_path / "samples.csv"
+    prompts, outputs = grid(PROBED, OUTPUTS)
+    rows = [f"{p:g},{o:g},{0.1 + p / 1000 + 0.02 * (o - 1)}" for p, o in zip(prompts, outputs, strict=True)]
+    path.write_text("prompt_tokens,output_tokens,runtime_s\n" + "\n".join(rows))
+    code, out, err = ask(capsys, "--home", str(home), "fit", str(path), "--model", "a\x1b[31m", "--keep")
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "it names no model" in err
+    assert not list(store.folder(home).glob("*"))
+
+
 def test_the_tables_are_sourced():
     for profile in published():
         assert profile.origin.url.startswith("https://")

@@ -63,7 +63,7 @@ def _load(args: argparse.Namespace) -> Load:
 
 def _as_json(setup: Setup, load: Load, told: Prediction) -> dict[str, Any]:
     """The estimate with stable keys, units in the keys."""
-    from joulebook.reports.views.roofline import as_estimate
+    from joulebook.models.roofline.estimate import as_estimate
 
     machine, card = told.machine, setup.card
     return {

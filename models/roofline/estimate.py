@@ -10,10 +10,12 @@ Where more sequences are asked for than fit in memory, as many run as fit and th
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 
 from joulebook.accounting.errors import InputError
+from joulebook.accounting.estimates import Estimate, between, unknown
 from joulebook.models.roofline import hardware as catalogue_of_hardware
 from joulebook.models.roofline.cards import ModelCard
 from joulebook.models.roofline.hardware import Accelerator
@@ -70,6 +72,16 @@ class Bounds:
     low: Amount
     mid: Amount
     high: Amount
+
+
+UNKNOWN = {"J": "the power of this hardware is not known", "USD": "no price of this hardware is known"}
+
+
+def as_estimate(bounds: Bounds | None, unit: str) -> Estimate:
+    """An amount of one load with its range, or why it is unknown."""
+    if bounds is None:
+        return unknown(unit, UNKNOWN[unit])
+    return between((float(cast("Any", end)) for end in (bounds.low, bounds.mid, bounds.high)), unit, "modelled")
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, cast
 
-from joulebook.accounting.estimates import Estimate, between, unknown
+from joulebook.accounting.estimates import Estimate
 from joulebook.models.roofline.cards import ModelCard
-from joulebook.models.roofline.estimate import Bounds, Load, Prediction, Setup, estimate, setup_of
+from joulebook.models.roofline.estimate import Load, Prediction, Setup, as_estimate, estimate, setup_of
 from joulebook.models.runtime.answer import NOT_DENOISED, WH_PER_J, Idealized, Request
 from joulebook.models.runtime.closed_form import Floats
 
@@ -22,9 +22,9 @@ def by_roofline(request: Request, card: ModelCard, denoised_s: Estimate = NOT_DE
     return Idealized(
         request, "roofline", f"roofline/{card.name}/{machine.hardware.name}/{fitted.stack}", machine.hardware.name,
         machine.gpus, fitted.stack,
-        _seconds(told.runtime_s), _seconds(told.time_to_first_token_s), _seconds(told.per_output_token_s),
-        _seconds(told.gpu_seconds), _or_unknown(told.energy_j, "Wh", WH_PER_J, "the power of this hardware"),
-        _or_unknown(told.cost_usd, "USD", 1.0, "the price of this hardware"), denoised_s,
+        as_estimate(told.runtime_s, "s"), as_estimate(told.time_to_first_token_s, "s"),
+        as_estimate(told.per_output_token_s, "s"), as_estimate(told.gpu_seconds, "s"),
+        as_estimate(told.energy_j, "J").scaled(WH_PER_J, "Wh"), as_estimate(told.cost_usd, "USD"), denoised_s,
         ("hardware",) if told.extrapolated else (), _notes(told), (fitted.source,),
     )  # fmt: skip
 
@@ -37,21 +37,6 @@ def runtimes_by_roofline(card: ModelCard, hardware: str | None) -> Callable[[Flo
 
 def _mids(setup: Setup, prompt_tokens: Floats, output_tokens: Floats) -> Floats:
     return cast("Floats", estimate(setup, Load(prompt_tokens, output_tokens)).runtime_s.mid)
-
-
-def _seconds(bounds: Bounds) -> Estimate:
-    return between(_ends(bounds), "s", "modelled")
-
-
-def _ends(bounds: Bounds) -> tuple[float, float, float]:
-    low, mid, high = (float(cast("Any", end)) for end in (bounds.low, bounds.mid, bounds.high))
-    return low, mid, high
-
-
-def _or_unknown(bounds: Bounds | None, unit: str, factor: float, lacking: str) -> Estimate:
-    if bounds is None:
-        return unknown(unit, f"{lacking} is not known")
-    return between([end * factor for end in _ends(bounds)], unit, "modelled")
 
 
 def _notes(told: Prediction) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ A name is looked for as it stands, in any case, else without its maker or its ho
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -39,13 +40,13 @@ def local(home: Path) -> tuple[Profile, ...]:
 
 
 def write(profile: Profile, path: Path) -> None:
-    """Write a profile, whole or not at all."""
-    import json
-
+    """Write a profile, whole or not at all. Raises InputError for one that could not be read again."""
+    text = json.dumps(as_json(profile), indent=2, ensure_ascii=False) + "\n"
+    from_text(text, f"the profile of {profile.model!r}")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        part.write_text(json.dumps(as_json(profile), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from joulebook.accounting.estimates import Estimate, between, exactly, unknown
+from joulebook.accounting.estimates import exactly
 from joulebook.reports.format import mid_of
 from joulebook.reports.view import Column, Figure, Series, Tile, View
 from joulebook.reports.views.common import plural
 
 if TYPE_CHECKING:
-    from joulebook.models.roofline.estimate import Bounds, Load, Prediction, Setup
+    from joulebook.models.roofline.estimate import Load, Prediction, Setup
     from joulebook.models.roofline.step import Times
 
-UNKNOWN = "the power or the price of this hardware is not known"
 PARTS = {
     "compute_s": "Computing",
     "memory_s": "Reading memory",
@@ -52,6 +51,8 @@ STACKS = (
 
 def roofline(setup: Setup, load: Load, told: Prediction) -> View:
     """One load on one setup."""
+    from joulebook.models.roofline.estimate import as_estimate
+
     machine, fitted = told.machine, told.fitted
     sizes = f"{float(load.prompt_tokens):,.0f} tokens in ({float(load.cached_tokens):,.0f} cached), "
     where = f"{machine.gpus} × {machine.hardware.name} with {fitted.stack}, {setup.precision or setup.card.precision}"
@@ -72,18 +73,14 @@ def roofline(setup: Setup, load: Load, told: Prediction) -> View:
     )  # fmt: skip
 
 
-def as_estimate(bounds: Bounds | None, unit: str) -> Estimate:
-    if bounds is None:
-        return unknown(unit, UNKNOWN)
-    return between([float(end) for end in (bounds.low, bounds.mid, bounds.high)], unit, "modelled")
-
-
 def _row(phase: str, times: Times) -> Mapping[str, Any]:
     parts = {part: exactly(float(getattr(times, part)), "s", "modelled") for part in (*PARTS, "total_s")}
     return {"phase": phase, **parts}
 
 
 def _sentence(told: Prediction) -> str:
+    from joulebook.models.roofline.estimate import as_estimate
+
     parts = {label: float(getattr(told.decode, part)) for part, label in PARTS.items()}
     most = max(parts, key=lambda label: parts[label])
     share = parts[most] / sum(parts.values())
