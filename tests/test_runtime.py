@@ -472,7 +472,7 @@ def test_a_fit_is_written_kept_and_asked(tmp_path, capsys):
         "--model",
         "mine",
         "--hardware",
-        "A100 SXM4 80GB",
+        "a100 80gb",
         "--gpus",
         "2",
         "--usd-per-gpu-hour",
@@ -512,6 +512,8 @@ def test_a_profile_that_could_not_be_read_again_is_not_kept(tmp_path, capsys, ho
     code, out, err = ask(capsys, "--home", str(home), "fit", str(path), "--model", "a\x1b[31m", "--keep")
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "it names no model" in err
+    code, _, err = ask(capsys, "fit", str(path), "--model", "m", "--out", str(tmp_path))
+    assert (code, "is a folder: name a file in it" in err) == (2, True)
     assert not list(store.folder(home).glob("*"))
 
 

@@ -92,12 +92,13 @@ def fit(args: argparse.Namespace) -> int:
 
 
 def _hardware(args: argparse.Namespace) -> Hardware:
-    """The machine as it was named, with the TDP of the device where the catalogue knows it."""
+    """The machine, by the catalogue's name and with its TDP where that knows it."""
     from joulebook.models.roofline.hardware import known_as
     from joulebook.models.runtime.profile import Hardware
 
     device = known_as(args.hardware)
-    return Hardware(args.hardware, args.gpus, device.tdp_w if device else None, args.usd_per_gpu_hour)
+    name, tdp_w = (device.name, device.tdp_w) if device else (args.hardware, None)
+    return Hardware(name, args.gpus, tdp_w, args.usd_per_gpu_hour)
 
 
 def _written(args: argparse.Namespace, profile: Profile) -> None:

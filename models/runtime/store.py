@@ -43,6 +43,8 @@ def write(profile: Profile, path: Path) -> None:
     """Write a profile, whole or not at all. Raises InputError for one that could not be read again."""
     text = json.dumps(as_json(profile), indent=2, ensure_ascii=False) + "\n"
     from_text(text, f"the profile of {profile.model!r}")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name a file in it")
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
