@@ -263,7 +263,7 @@ def in_waves(family: Family) -> dict[str, float] | None:
     for each in family.beyond:
         load: Any = each.load
         fits = most_sequences(each.card, each.machine, load.prompt_tokens + load.output_tokens)
-        running = np.minimum(load.batch, np.maximum(np.floor(fits), 1.0))
+        running = np.minimum(load.batch, np.maximum(fits, 1.0))
         once_s = predicted_s(replace(each, load=replace(load, batch=running)), family.fit_without())
         errors.append(np.log(load.batch / running * once_s / each.seconds)[fits >= 1])
     return told(np.concatenate(errors)) if sum(map(len, errors)) else None

@@ -5,6 +5,7 @@
 A request takes `prefill + (output − 1) × decoding step`: the first token comes with the prefill, and each further one
 sees the context grow, so the step is taken at the mean context. Numbers of a load may be arrays, all of one length.
 Where more sequences are asked for than fit in memory, as many run as fit and the rest waits: `waves` says how often.
+Neither is a whole number: sequences come and go one by one, and a fraction of one is what fits on average.
 """
 
 from __future__ import annotations
@@ -142,7 +143,7 @@ def estimate(setup: Setup, load: Load) -> Prediction:
     machine = machine_of(setup, load)
     fitted = fitted_for(setup.stack, machine.hardware)
     fits = most_sequences(setup.card, machine, load.prompt_tokens + load.output_tokens)
-    now = replace(load, batch=np.minimum(load.batch, np.floor(fits)))
+    now = replace(load, batch=np.minimum(load.batch, fits))
     waves, more = load.batch / now.batch, np.maximum(load.output_tokens - 1.0, 0.0)
     phases = phases_of(setup.card, machine, now, fitted.constants)
     first_s, token_s = latencies_s(setup.card, machine, now, phases, fitted.constants)
