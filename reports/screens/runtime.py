@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import streamlit as st
 
@@ -28,40 +28,59 @@ MODES = {
 }
 ANY = {"any": "As it was measured"}
 TOKENS = Span(1, 1_000_000, 1)
-USUAL_PROMPT, USUAL_OUTPUT = 512, 64
+SIZES = (("prompt", "Tokens in", 512), ("output", "Tokens out", 64))
 MOST_MODELS = 12
 SUGGESTED = 4  # models to begin with
 
 
 def idealized_page(ledger: Any, what: Asked) -> None:
+    from joulebook.reports.views import alone, called_models, normalised
+
+    yard = _yard(ledger)
+    period = period_of(what)
+    suggested = _suggested(yard.models, called_models(ledger, period, what.project))
+
+    def controls() -> None:
+        choose_some("Models", "models", yard.models, suggested, MOST_MODELS)
+        _choose_yard(yard)
+
+    view = alone(chosen_some("models", yard.models, suggested), yard.basis)
+    calls = replace(normalised(ledger, period, what.project, yard.basis), subtitle="")
+    shown = replace(view, title="Idealized runtime", parts=(*view.parts, calls))
+    show(shown, what, ledger, controls=controls)
+
+
+class Yard(NamedTuple):
+    """The yardstick that the address names, and what else could be chosen."""
+
+    basis: Any
+    usual: str
+    hardware: Mapping[str, str]
+    models: Sequence[str]
+
+
+def _yard(ledger: Any) -> Yard:
     from joulebook.models.runtime import store
     from joulebook.models.runtime.compare import Basis, Mix
-    from joulebook.reports.views import alone, called_models, normalised
 
     profiles = store.known(ledger.home)
     usual = "default" if store.local(ledger.home) else "roofline"
     mode = chosen("mode", MODES, usual)
     hardware = _hardware(mode, profiles)
-    models = _models(mode, profiles)
-    called = called_models(ledger, period_of(what), what.project)
-    suggested = _suggested(models, called)
-    sizes = [int(chosen_number(name, TOKENS, usual_size))
-             for name, usual_size in (("prompt", USUAL_PROMPT), ("output", USUAL_OUTPUT))]  # fmt: skip
     device = chosen("hardware", hardware)
+    sizes = (int(chosen_number(name, TOKENS, size)) for name, _, size in SIZES)
     basis = Basis(profiles, mode, None if device in ANY else device, Mix(*sizes))
+    return Yard(basis, usual, hardware, _models(mode, profiles))
 
-    def controls() -> None:
-        choose_some("Models", "models", models, suggested, MOST_MODELS)
-        with st.container(key="choices", horizontal=True):
-            choose("By", "mode", MODES, usual)
-            choose("Hardware", "hardware", hardware)
-            write_number("Tokens in", "prompt", TOKENS, USUAL_PROMPT)
-            write_number("Tokens out", "output", TOKENS, USUAL_OUTPUT)
 
-    view = alone(chosen_some("models", models, suggested), basis)
-    calls = replace(normalised(ledger, period_of(what), what.project, basis), subtitle="")
-    shown = replace(view, title="Idealized runtime", parts=(*view.parts, calls))
-    show(shown, what, ledger, controls=controls)
+def _choose_yard(yard: Yard, *more: Callable[[], None]) -> None:
+    with st.container(key="choices", horizontal=True):
+        for each in more:
+            each()
+        choose("By", "mode", MODES, yard.usual)
+        choose("Hardware", "hardware", yard.hardware)
+        for name, label, size in SIZES:
+            write_number(label, name, TOKENS, size)
 
 
 def _hardware(mode: str, profiles: Sequence[Any]) -> Mapping[str, str]:
@@ -90,8 +109,17 @@ def _suggested(models: Sequence[str], called: Sequence[str]) -> list[str]:
 
 def frontier_page(ledger: Any, what: Asked) -> None:
     from joulebook.reports.views import frontier
+    from joulebook.reports.views.frontier import recorded_qualities
 
-    show(frontier(ledger, period_of(what)), what, ledger)
+    yard, period = _yard(ledger), period_of(what)
+    metrics = {name: name for name in sorted({each[1] for each in recorded_qualities(ledger, period)})}
+    metric = chosen("metric", metrics) if metrics else None
+
+    def controls() -> None:
+        _choose_yard(yard, lambda: choose("Quality", "metric", metrics))
+
+    view = frontier(ledger, period, metric, basis=yard.basis)
+    show(view, what, ledger, controls=controls if metrics else None)
 
 
 def profiles_page(ledger: Any, what: Asked) -> None:
