@@ -83,6 +83,9 @@ BAD = {
     "name,kind,regions\na,chat,FR=0.7 US=0.6": ", line 2, regions: the shares 'FR=0.7 US=0.6' add up to 1.3, not to 1",
     "name,kind,regions\na,chat,FR=0.7": ", line 2, regions: the shares 'FR=0.7' add up to 0.7, not to 1",
     "name,kind,regions\na,chat,FR=0.5 FR=0.5": ", line 2, regions: names one of its parts twice",
+    "name,kind,regions\na,chat,FR=1 fr=1": ", line 2, regions: names one of its parts twice",
+    "name,kind,days_per_year\na,chat,400": ", line 2, days_per_year: '400' is more than the 366 days of a year",
+    "name,kind,users\n,,\n ,,": ": has no use case",
     "name,kind,model_sizes\na,chat,huge": ", line 2, model_sizes: 'huge' is no size of a model; write low, medium",
     "name,kind\na,poetry": ", line 2, kind: 'poetry' is no kind of use; write one of chat",
     "name,kind\n,chat": ", line 2, name: must be a text",
@@ -120,6 +123,7 @@ FIRST = '[[use_case]]\nname = "a"\nkind = "chat"'
         (f'{FIRST}\n\n[[use_case]]\nname = "b"\nkind = "rag"\nusers = -3', "line 8, users: -3 is"),
         (f'{FIRST}\nregions = ["FR"]', "line 4, regions: ['FR'] is not written as"),
         (f'{FIRST}\nusrs = 3', "line 4: 'usrs' is no field"),
+        (f'[[use_case]]\nname = "b"\n\n{FIRST}', "line 1, kind: must be a text"),  # not the kind of the next one
         ('title = "ours"', "a portfolio is written as tables [[use_case]]"),
         ("a = = 1", "is not TOML"),
     ],
@@ -196,6 +200,27 @@ def test_calls_of_the_history(ledger):
     assert (agents.input_tokens, agents.output_tokens) == (1000, 500)
     # the list's 2.50 and 10 dollars a million tokens
     assert (agents.price.input_usd, agents.price.output_usd) == pytest.approx((0.0025, 0.005))
+
+
+def test_tokens_that_nobody_told_are_not_none(home):
+    # of four calls one told its tokens and one was refused (429), which is no request; of a model none told: the study's
+    journal = HandmadeJournal(home, version=3)
+    usage = {"usage_json": json.dumps({"usage": USAGE})}
+    for number, (model, status, more) in enumerate(
+        (("gpt-4o", 200, usage), ("gpt-4o", 200, {}), ("gpt-4o", 429, {}), ("gpt-4o-mini", 200, {}))
+    ):
+        journal.event(
+            "call", number * DAY, call_id=uuid7(), source="http", host="api.openai.com", path="/v1/chat/completions",
+            request_model=model, status=status, outcome="ok" if status == 200 else "error", duration_s=1.0, **more,
+        )  # fmt: skip
+    journal.write()
+    ingest(home)
+    told = {each.model: each for each in of_the_ledger(open_ledger(home), datetime(2026, 1, 11, tzinfo=UTC)).use_cases}
+    large, small = told["gpt-4o"], told["gpt-4o-mini"]
+    assert large.requests_per_year == pytest.approx(2 / 10 * 365)
+    assert (large.input_tokens, large.output_tokens, large.price) == (1000, 500, None)
+    assert (small.input_tokens, small.output_tokens) == (126.89, 208.45)
+    assert small.defaults == ("kind", "input_tokens", "output_tokens")
 
 
 def test_the_ledger_is_the_default_where_it_has_a_history(ledger, tmp_path, monkeypatch):

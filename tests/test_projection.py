@@ -277,6 +277,8 @@ def test_a_scenario_of_ones_own(tmp_path):
         ('base = "doom"', "line 1, base: 'doom' is no scenario"),
         ("[grid_carbon_in]\nXX = 1", "line 2, XX: the region 'XX' is not known"),
         ("grid_carbon_in = 3", "line 1, grid_carbon_in: must be a table"),
+        ("[grid_carbon_in]\nFR = true", "line 2, FR: True is not a number"),
+        ("hardware = {value = 4, lo = 3}", "line 1, hardware: 'lo' is no part of a driver"),
         ("a = = 1", "is not TOML"),
     ],
 )
@@ -456,8 +458,9 @@ def test_one_driver_at_a_time():
 
 def chat(region="FR", users=100.0, **more):
     """A use case of which a request took 3,600 J at the plug of one's own server."""
-    told = {"energy_j": between((1800, 3600, 7200), "J", "measured"), "input_tokens": 300, "output_tokens": 400} | more
-    return UseCase("assistant", "chat", 1, users, 10, 250, {"high": 1.0}, {region: 1.0}, **told)
+    energy = between((1800, 3600, 7200), "J", "measured")
+    told = {"energy_j": energy, "input_tokens": 300, "output_tokens": 400, "model_sizes": {"high": 1.0}} | more
+    return UseCase("assistant", "chat", 1, users, 10, 250, regions={region: 1.0}, **told)
 
 
 def test_the_study_is_not_the_default():
@@ -483,6 +486,14 @@ def test_who_says_nothing_is_in_no_sum():
     assert "ecologits: EcoLogits knows no model 'gpt-99'" in reason
     with pytest.raises(NotFound, match="measured says nothing of one"):
         project(base_of(Portfolio("one", (named,), 2024), engine_of("measured"), Site()), preset("high"))
+
+
+def test_a_run_of_a_model_that_nobody_named():
+    # its energy is measured; an estimator has neither a model nor a size to go by
+    found = levels(Portfolio("one", (chat(model_sizes={}),), 2024), preset("high"), Site(region="FR"), Sampling(64))
+    told = {level.engine: level for level in found}
+    assert told["ecologits"].reason == "neither its model nor the size of it is known"
+    assert told["measured"].covers == 1
 
 
 def test_engines_side_by_side():

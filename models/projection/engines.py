@@ -146,6 +146,8 @@ def _estimated(engine: str, use_case: UseCase, place: Place) -> Said:
         return _silent(engine, f"it knows language models, and this is {use_case.kind}")
     if use_case.model:
         return _asked(engine, use_case, place, ((use_case.provider, use_case.model),))
+    if not use_case.model_sizes:
+        return _silent(engine, "neither its model nor the size of it is known")
     said = [(share, _asked(engine, use_case, place, REFERENCES[size])) for size, share in use_case.model_sizes.items()]
     lacking = [each for share, each in said if each.reason and share]
     return lacking[0] if lacking else _mixed(said)

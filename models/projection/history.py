@@ -3,8 +3,9 @@
     calls of APIs ──▶ a use case for each project, provider and model: requests, tokens, price
     runs          ──▶ a use case for each project and name: J per run, or per call where the run is a server
 
-What is on record is taken for as long as it covers (a day at least) and carried to a year of 365 days. The kind of use
-is that of the tag `workload`; without one calls are `chat` and runs `job`, marked as defaults.
+What is on record is taken for as long as it covers (a day at least) and carried to a year of 365 days. Calls that were
+refused are no requests. Tokens are the mean of the calls that told them; where none did, they are the study's. The kind
+of use is that of the tag `workload`; without one calls are `chat` and runs `job`. What is only assumed is a default.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from joulebook.accounting.errors import InputError
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.site import Site, load_site
 from joulebook.models.footprint import place_for
-from joulebook.models.projection.portfolio import KINDS, Portfolio, Price, UseCase
+from joulebook.models.projection.portfolio import KINDS, Portfolio, Price, UseCase, defaults_of
 
 DAYS = 365
 LOOKED_BACK = timedelta(days=DAYS)
 NAME = "the ledger"
+TOKENS = ("input_tokens", "output_tokens")
 
 _WORKLOAD = "json_extract_string({tags}, '$.workload')"
 _OF_CALL = _WORKLOAD.format(tags="coalesce(c.tags, s.tags)")
@@ -34,18 +36,20 @@ _CALLS_SQL = f"""
     )
     select c.of_project as project, c.provider, c.model, {_OF_CALL} as workload,
            count(distinct c.call_id) as requests, min(c.started_at_utc) as first_at,
-           sum(c.input_tokens) as input_tokens, sum(c.output_tokens) as output_tokens,
-           bool_and(c.basis = 'not billed' or c.cost_usd is not null) as is_priced,
+           avg(c.input_tokens) as input_tokens, avg(c.output_tokens) as output_tokens,
+           bool_and(c.cost_usd is not null) as is_priced,
            sum(coalesce(l.input_usd, 0)) as input_usd, sum(coalesce(l.output_usd, 0)) as output_usd
     from api_call c left join span s on s.span_id = c.span_id left join line l on l.call_no = c.call_no
     where c.counted and c.source <> 'server' and c.started_at_utc >= ? and c.model is not null
+          and c.basis is distinct from 'not billed'
     group by all order by requests desc, 1, 2, 3, 4
 """
 _ENERGY = ", ".join(f"sum(it_energy_j_{end}) as it_energy_j_{end}" for end in ENDS)
 _RUNS_SQL = f"""
     , served as (
         select run_id, count(distinct call_id) as calls, sum(input_tokens) as input_tokens,
-               sum(output_tokens) as output_tokens
+               sum(output_tokens) as output_tokens, count(input_tokens) as told_input,
+               count(output_tokens) as told_output
         from api_call where counted and source = 'server' group by run_id
     ), used as (
         select run_id, max(method_rank) as method_rank, {_ENERGY}, min(at_utc) as first_at
@@ -53,7 +57,8 @@ _RUNS_SQL = f"""
     )
     select coalesce(w.project, '(no project)') as project, w.name, {_WORKLOAD.format(tags="w.tags")} as workload,
            coalesce(sum(v.calls), 0) as calls, count(*) as runs, min(u.first_at) as first_at,
-           sum(v.input_tokens) as input_tokens, sum(v.output_tokens) as output_tokens,
+           sum(v.input_tokens) / nullif(sum(v.told_input), 0) as input_tokens,
+           sum(v.output_tokens) / nullif(sum(v.told_output), 0) as output_tokens,
            max(u.method_rank) as method_rank, {_ENERGY}
     from used u join work w on w.span_id = u.run_id left join served v on v.run_id = u.run_id
     group by all order by it_energy_j_mid desc nulls last, 1, 2
@@ -72,7 +77,10 @@ def of_the_ledger(ledger: Ledger, now: datetime | None = None) -> Portfolio:
     runs = assessor(ledger, since, until).rows(_RUNS_SQL, (since.replace(tzinfo=None),))
     first = min((row["first_at"] for row in (*calls, *runs)), default=None)
     if first is None:
-        raise InputError("the ledger has no call and no energy of the last year: give --portfolio FILE or record some")
+        raise InputError(
+            "the ledger has no call and no energy of the last year: record some, or give --portfolio FILE, or "
+            "--portfolio paper for the use cases of the study"
+        )
     days = max(1.0, (until.replace(tzinfo=None) - first) / timedelta(days=1))
     use_cases = (*_of_calls(calls, days, site), *_of_runs(runs, days, site))
     note = f"{days:,.1f} days on record are carried to {DAYS}: as much is taken to go on all year."
@@ -83,10 +91,11 @@ def _of_calls(rows: list[dict[str, Any]], days: float, site: Site) -> Iterator[U
     for row in rows:
         region, marks = _region(row["provider"], site)
         kind, guessed = _kind(row, "chat")
+        tokens, assumed = _tokens(row, kind)
         name = " · ".join(filter(None, (row["project"], row["provider"], row["model"])))
         yield UseCase(
-            name, kind, 1.0, 1.0, row["requests"] / days, DAYS, {}, {region: 1.0}, *_tokens(row, row["requests"]),
-            provider=row["provider"], model=row["model"], price=_price(row), defaults=(*guessed, *marks),
+            name, kind, 1.0, 1.0, row["requests"] / days, DAYS, {}, {region: 1.0}, *tokens, provider=row["provider"],
+            model=row["model"], price=_price(row), defaults=(*guessed, *assumed, *marks),
         )  # fmt: skip
 
 
@@ -95,10 +104,11 @@ def _of_runs(rows: list[dict[str, Any]], days: float, site: Site) -> Iterator[Us
         served = int(row["calls"])
         count = served or row["runs"]
         kind, guessed = _kind(row, "chat" if served else "job")
+        tokens, assumed = _tokens(row, kind)
         energy = estimate_of(row, "it_energy_j").scaled(1 / count, "J")
         yield UseCase(
             f"{row['project']} · {row['name']}", kind, 1.0, 1.0, count / days, DAYS, {}, {site.region: 1.0},
-            *_tokens(row, count), energy_j=energy, defaults=guessed,
+            *tokens, energy_j=energy, defaults=(*guessed, *assumed),
         )  # fmt: skip
 
 
@@ -107,8 +117,11 @@ def _kind(row: Mapping[str, Any], otherwise: str) -> tuple[str, tuple[str, ...]]
     return (told, ()) if told in KINDS else (otherwise, ("kind",))
 
 
-def _tokens(row: Mapping[str, Any], count: float) -> tuple[float, float]:
-    return (row["input_tokens"] or 0.0) / count, (row["output_tokens"] or 0.0) / count
+def _tokens(row: Mapping[str, Any], kind: str) -> tuple[tuple[float, float], tuple[str, ...]]:
+    """Of a request, in and out; those of the study, marked, where no call told them."""
+    typical = defaults_of(kind)
+    into, out = (typical[name] if row[name] is None else row[name] for name in TOKENS)
+    return (into, out), tuple(name for name in TOKENS if row[name] is None and typical[name])
 
 
 def _price(row: Mapping[str, Any]) -> Price | None:

@@ -30,6 +30,7 @@ NUMBERS = ("use_cases", "users", "requests_per_user_day", "days_per_year", "inpu
 SHARES = ("model_sizes", "regions")
 FIELDS = ("name", "kind", *NUMBERS[:4], "model_sizes", "provider", "model", *NUMBERS[4:], "regions")
 MOST = 1e15  # of anything that is counted
+MOST_DAYS = 366.0
 FORMULA_STARTS = ("=", "+", "-", "@")
 TEMPLATE = """\
 name,kind,use_cases,users,requests_per_user_day,days_per_year,model_sizes,provider,model,input_tokens,output_tokens,calls,regions
@@ -156,7 +157,8 @@ def _of_csv(path: Path, text: str) -> Iterable[Row]:
         if None in cells or None in cells.values():
             count = len(header)
             raise InputError(f"{line}: does not have the {count} cells of the header; quote a cell with a comma in it")
-        yield Row({name: unguarded(cell.strip()) for name, cell in cells.items()}, _in_line(line))
+        if any(cell.strip() for cell in cells.values()):  # a spreadsheet may end in lines of nothing
+            yield Row({name: unguarded(cell.strip()) for name, cell in cells.items()}, _in_line(line))
 
 
 def guarded(cell: str) -> str:
@@ -180,18 +182,21 @@ def _of_toml(path: Path, text: str) -> Iterable[Row]:
     found = table.pop("use_case", [])
     if table or not isinstance(found, list) or not all(isinstance(each, dict) for each in cast("list[Any]", found)):
         raise InputError(f"{path}: a portfolio is written as tables [[use_case]], and nothing else")
-    starts = [number for number, line in enumerate(text.split("\n"), 1) if re.match(r"\s*\[\[\s*use_case\s*]]", line)]
+    lines = text.split("\n")
+    starts = [number for number, line in enumerate(lines, 1) if re.match(r"\s*\[\[\s*use_case\s*]]", line)]
     for number, cells in enumerate(cast("list[dict[str, Any]]", found)):
-        start = starts[number] if number < len(starts) else 1
-        where = _in_table(path, text.split("\n"), start)
+        start, end = (starts[number], [*starts, len(lines) + 1][number + 1]) if number < len(starts) else (1, 1)
+        where = _in_table(path, lines[start : end - 1], start)
         for key in cells:
             _known({key, "name", "kind"}, where(key).rpartition(",")[0])
         yield Row(cells, where)
 
 
 def _in_table(path: Path, lines: list[str], start: int) -> Callable[[str], str]:
+    """`lines`: of a table, below its head in line `start`; a field that it lacks is told of the head."""
+
     def where(field: str) -> str:
-        named = (n for n, line in enumerate(lines[start:], start + 1) if re.match(rf"\s*{re.escape(field)}\b", line))
+        named = (n for n, line in enumerate(lines, start + 1) if re.match(rf"\s*{re.escape(field)}\b", line))
         return f"{path}, line {next(named, start)}, {field}"
 
     return where
@@ -222,7 +227,7 @@ def _use_case(row: Row, region: str) -> UseCase:
     name, kind = _text(row, "name"), _text(row, "kind").lower()
     if kind not in KINDS:
         raise InputError(f"{row.where('kind')}: {kind!r} is no kind of use; write one of {', '.join(KINDS)}")
-    filled = _defaults(kind, region)
+    filled = defaults_of(kind, region)
     numbers = {field: _number(row, field) if field in told else filled[field] for field in NUMBERS}
     shares = {field: _shares(row, field) if field in told else filled[field] for field in SHARES}
     named = {field: _text(row, field) for field in ("provider", "model") if field in told}
@@ -233,7 +238,8 @@ def _use_case(row: Row, region: str) -> UseCase:
     return UseCase(name, kind, **values, defaults=tuple(gaps))
 
 
-def _defaults(kind: str, region: str) -> dict[str, Any]:
+def defaults_of(kind: str, region: str = WORLD) -> dict[str, Any]:
+    """What stands in a use case of this kind where nobody says anything: the study's values, and this place."""
     known = paper2501.facts()
     generative = kind in paper2501.GENERATIVE
     tokens = ("input_tokens", "output_tokens", "calls")
@@ -263,6 +269,8 @@ def _number(row: Row, field: str) -> float:
         number = math.nan
     if not 0 <= number <= MOST:
         raise InputError(f"{row.where(field)}: {value!r} is not a number from 0 up")
+    if field == "days_per_year" and number > MOST_DAYS:
+        raise InputError(f"{row.where(field)}: {value!r} is more than the {MOST_DAYS:g} days of a year")
     return number
 
 
@@ -270,16 +278,16 @@ def _shares(row: Row, field: str) -> dict[str, float]:
     """`FR=0.6 US=0.4`, a table of the same, or one name alone; each known, from 0 to 1, together 1."""
     written, where = row.cells[field], row.where(field)
     if isinstance(written, str):
-        pairs = [part.partition("=") for part in written.split()]
-        parts: dict[str, Any] = {name: share if equals else 1.0 for name, equals, share in pairs}
-        if len(parts) < len(pairs):
-            raise InputError(f"{where}: names one of its parts twice: {written!r}")
+        words = (part.partition("=") for part in written.split())
+        parts: list[tuple[str, object]] = [(name, share if equals else 1.0) for name, equals, share in words]
     elif isinstance(written, dict):
-        parts = cast("dict[str, Any]", written)
+        parts = list(cast("dict[str, object]", written).items())
     else:
         raise InputError(f"{where}: {written!r} is not written as FR=0.6 US=0.4")
     clean = _regions if field == "regions" else _sizes
-    shares = {clean(name, where): _share(name, share, where) for name, share in parts.items()}
+    shares = {clean(name, where): _share(name, share, where) for name, share in parts}
+    if len(shares) < len(parts):
+        raise InputError(f"{where}: names one of its parts twice: {written!r}")
     total = math.fsum(shares.values())
     if abs(total - 1) > 1e-6:
         raise InputError(f"{where}: the shares {written!r} add up to {total:g}, not to 1")

@@ -189,6 +189,9 @@ def _values(where: str, written: Any) -> tuple[float, float, float, str]:
     source = "said by you"
     if isinstance(written, dict):
         table = cast("dict[str, Any]", written)
+        unknown = [key for key in table if key not in ("low", "value", "high", "source")]
+        if unknown:
+            raise InputError(f"{where}: {unknown[0]!r} is no part of a driver; write value, low, high, source")
         source = str(table.get("source", source))
         written = [table.get("low", table.get("value")), table.get("value"), table.get("high", table.get("value"))]
     parts = cast("list[Any]", written) if isinstance(written, list) else [written] * 3
@@ -201,6 +204,6 @@ def _values(where: str, written: Any) -> tuple[float, float, float, str]:
 def _grid(where: str, region: str, written: Any) -> float:
     if not load().knows_place("carbon_intensity", region.upper()):
         raise InputError(f"{where}: the region {region!r} is not known; write a country such as FR")
-    if not isinstance(written, (int, float)) or not 0 <= written <= MOST:
+    if isinstance(written, bool) or not isinstance(written, (int, float)) or not 0 <= written <= MOST:
         raise InputError(f"{where}: {written!r} is not a number from 0 up")
     return float(written)
