@@ -203,7 +203,7 @@ def test_calls_of_the_history(ledger):
 
 
 def test_tokens_that_nobody_told_are_not_none(home):
-    # of four calls one told its tokens and one was refused (429), which is no request; of a model none told: the study's
+    # of three calls one told its tokens and one was refused (429), so is no request; of the small model none told any
     journal = HandmadeJournal(home, version=3)
     usage = {"usage_json": json.dumps({"usage": USAGE})}
     for number, (model, status, more) in enumerate(
