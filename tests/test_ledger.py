@@ -292,6 +292,22 @@ def test_an_empty_home_reads_as_an_empty_ledger(home: Path) -> None:
     assert not (home / "ledger.duckdb").exists()
 
 
+def test_the_parts_of_a_question_share_one_opening_and_no_tables(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_run(home).write()
+    ingest(home)
+    ledger, opened, connect = open_ledger(home), [], database._connect
+    monkeypatch.setattr(database, "_connect", lambda path, **mode: opened.append(path) or connect(path, **mode))
+    with ledger.reading() as con:
+        con.execute("create temp table mine as select 1 as n")
+        assert ledger.rows("select count(*) as n from span") == [{"n": 1}]
+        with pytest.raises(duckdb.CatalogException):
+            ledger.rows("select n from mine")
+        assert con.execute("select n from mine").fetchall() == [(1,)]
+    assert opened == [ledger.path]
+    ledger.rows("select 1")
+    assert opened == [ledger.path] * 2  # nobody has kept it open
+
+
 def test_times_are_utc(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "Pacific/Kiritimati")
     time.tzset()

@@ -21,7 +21,7 @@ from joulebook.accounting import assess, basis
 from joulebook.accounting.errors import InputError, NotFound, SiteError
 from joulebook.accounting.estimates import Estimate
 from joulebook.accounting.factors import FactorSet, load
-from joulebook.accounting.ledger import Ledger, ingest, open_ledger
+from joulebook.accounting.ledger import Ledger, database, ingest, open_ledger
 from joulebook.accounting.site import Site, write_site
 from joulebook.collectors.sensors import Sensor
 from joulebook.reports import as_json, views
@@ -531,6 +531,16 @@ def test_one_run(trained: Training) -> None:
         "Run": run, "Host": "testhost", "Processor": "Test CPU (8 logical CPUs)", "Command": "python train.py",
         "Exit code": "0", "CPU time": "15 min 00 s", "Tag team": "nlp"}  # fmt: skip
     assert child != run
+
+
+def test_a_page_with_many_parts_opens_the_ledger_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = job(home, 0)
+    ledger, opened, connect = told(home), [], database._connect
+    monkeypatch.setattr(database, "_connect", lambda path, **mode: opened.append(path) or connect(path, **mode))
+    assert len(views.run(ledger, run).parts) == 5
+    assert opened == [ledger.path]
+    assert len(views.overview(ledger, period_of()).parts) == 2
+    assert opened == [ledger.path] * 2
 
 
 def test_a_span_is_part_of_its_parent(trained: Training) -> None:
