@@ -37,8 +37,8 @@ def _fan(figure: Figure, forecast: str) -> str:
 
 def _scatter(figure: Figure) -> str:
     roles = {series.role for series in figure.series}
-    told = []
-    if "frontier" in roles:
+    told = [figure.band] if figure.band else []
+    if "frontier" in roles and not told:
         told.append("Joined: the frontier, where nothing else is better in both.")
     if "dominated" in roles:
         told.append("Hollow: something else is at least as good in both.")

@@ -83,7 +83,7 @@ class Figure:
 
     `fan`: x are years (whole numbers) or days; `low`, `mid`, `high` are P5, P50, P95 of one scenario a series. A series
     without a range is a line, e.g. a budget. What starts at `partial_from` is a forecast. `band` says in words what the
-    line and the band are, where they are not these.
+    line and the band are, where they are not these; so it does of a scatter.
     `scatter`: x are numbers of `x_unit`. The points of a series with the role `frontier` are joined and named; those
     that are `dominated` are paler.
     `tornado`: two series with the same x, the names of the drivers; `mid` is what comes out with each driver at its

@@ -291,4 +291,5 @@ def _report(add: Add) -> None:
     parser.add_argument("--run", metavar="RUN", help="report on this run instead of a period")
     parser.add_argument("--out", metavar="FILE", help="where to (default: the home's reports folder)")
     parser.add_argument("--organisation", default="", help="name on the title block")
+    projection_arguments.beyond(parser)
     reading(parser)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from joulebook.accounting.ledger import Ledger
     from joulebook.reports.view import View
     from joulebook.reports.views import Period
+    from joulebook.reports.views.beyond import Beyond
 
 
 def home_of(args: argparse.Namespace) -> Path:
@@ -188,7 +189,7 @@ def report(args: argparse.Namespace) -> int:
         view = views.run(ledger, args.run)
         name = f"run-{view.rows[0]['run_id'][-12:]}"
     else:
-        view = views.report(ledger, asked(args), args.project)
+        view = views.report(ledger, asked(args), args.project, _beyond(args))
         name = f"joulebook-{now:%Y-%m-%d}"
     path = Path(args.out) if args.out else home_of(args) / "reports" / f"{name}.pdf"
     written = write_pdf(view, path, prepared_at=now, organisation=args.organisation)
@@ -197,6 +198,16 @@ def report(args: argparse.Namespace) -> int:
     else:
         print(f"Report written to {written}")
     return 0
+
+
+def _beyond(args: argparse.Namespace) -> Beyond:
+    """The sections that were named, and what was said of the projection."""
+    from joulebook.models.projection.ask import Asked
+    from joulebook.reports.views.beyond import Beyond
+
+    given = {"scenario": args.scenario, "engine": args.engine, "portfolio": args.portfolio, "until": args.horizon}
+    named = {name: value for name, value in given.items() if value is not None}
+    return Beyond(args.sections, Asked(**named))
 
 
 def dashboard(args: argparse.Namespace) -> int:

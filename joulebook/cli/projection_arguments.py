@@ -11,6 +11,8 @@ WHERE = (
     "cases); default: the first of these that there is"
 )
 
+SECTIONS = ("idealized", "frontier", "portfolio", "projection")
+
 
 def project(add: Add) -> None:
     parser = add(
@@ -52,6 +54,27 @@ def _shared(parser: argparse.ArgumentParser) -> None:
         help="of the study: those with which its tables come out, or those it prints (default: calibrated)",
     )  # fmt: skip
     reading(parser)
+
+
+def beyond(parser: argparse.ArgumentParser) -> None:
+    """What of a report goes beyond its inventory."""
+    parser.add_argument(
+        "--with", dest="sections", type=_sections, metavar="SECTIONS",
+        help="sections beyond the inventory: idealized, frontier, portfolio, projection, with commas between them, or "
+        "none (default: those of which the home has something of its own, e.g. a portfolio.csv)",
+    )  # fmt: skip
+    parser.add_argument("--scenario", metavar="S", help="of the projection: a preset, or a file of your own")
+    parser.add_argument("--engine", metavar="E", help="of the projection, as in `joulebook project`")
+    parser.add_argument("--portfolio", metavar="FILE", help="of the projection, as in `joulebook project`")
+    parser.add_argument("--horizon", type=int, metavar="YEAR", help="the last year of the projection (default: 2030)")
+
+
+def _sections(text: str) -> tuple[str, ...]:
+    names = () if text == "none" else tuple(name.strip() for name in text.split(","))
+    unknown = [name for name in names if name not in SECTIONS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"{unknown[0]!r} is none of {', '.join(SECTIONS)}, none")
+    return names
 
 
 ALL = (project, portfolio)

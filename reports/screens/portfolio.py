@@ -100,6 +100,7 @@ def _editor(source: str, rows: list[dict[str, str]]) -> pd.DataFrame:
     key = f"use cases {source} {st.session_state.get(KEPT, 0)}"
     return st.data_editor(
         frame, key=key, num_rows="dynamic", hide_index=True, height="content",
+        placeholder="default",
         column_config={field: _config(field) for field in FIELDS}, alt="Questionnaire",
     )  # fmt: skip
 

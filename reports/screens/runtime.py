@@ -62,9 +62,10 @@ class Yard(NamedTuple):
 def _yard(ledger: Any) -> Yard:
     from joulebook.models.runtime import store
     from joulebook.models.runtime.compare import Basis, Mix
+    from joulebook.reports.views.normalised import fitting_mode
 
     profiles = store.known(ledger.home)
-    usual = "default" if store.local(ledger.home) else "roofline"
+    usual = fitting_mode(ledger)
     mode = chosen("mode", MODES, usual)
     hardware = _hardware(mode, profiles)
     device = chosen("hardware", hardware)

@@ -19,18 +19,18 @@ J_PER_WH = 3600.0
 PROMPTS = (Column("prompt_tokens", "Prompt, tokens", "number"), Column("prompt_s", "Takes", "estimate", "s"))
 SLOPES = (Column("part", ""), Column("amount", "Takes", "estimate", "s"))
 CALIBRATE = "`joulebook calibrate --endpoint URL --model M` measures a model on your hardware, with its energy."
+BOUNDARIES = {"it": "IT"}
 PROFILES = (
     Column("model", "Model"),
-    Column("kind", "Kind"),
-    Column("device", "Hardware"),
-    Column("gpus", "GPUs", "number"),
-    Column("software", "Software"),
-    Column("batch", "Batch", "number"),
+    Column("machine", "Hardware"),
     Column("first_token_s", "Shortest prompt", "estimate", "s"),
     Column("per_output_token_s", "Per output token", "estimate", "s"),
-    Column("j_per_output_token", "Energy per output token", "estimate", "J"),
-    Column("cells", "Cells", "number"),
+    Column("j_per_output_token", "Energy of it", "estimate", "J"),
+    Column("kind", "Kind"),
     Column("from", "From"),
+    Column("software", "Software"),
+    Column("batch", "Batch", "number"),
+    Column("cells", "Cells", "number"),
 )
 DENOISED = (
     Column("model", "Model"),
@@ -97,7 +97,7 @@ def profiles(own: Sequence[Profile], published: Sequence[Profile]) -> View:
     rows += [_profile_row(each, "published") for each in published]
     told = f"{plural(len(own), 'profile')} of this home, {len(published)} published."
     notes = () if own else (CALIBRATE,)
-    return View("profiles", "Runtime profiles", told, columns=PROFILES, rows=tuple(rows), notes=notes)
+    return View("profiles", "Calibration profiles", told, columns=PROFILES, rows=tuple(rows), notes=notes)
 
 
 def _profile_row(profile: Profile, where: str) -> Mapping[str, Any]:
@@ -108,6 +108,7 @@ def _profile_row(profile: Profile, where: str) -> Mapping[str, Any]:
         "kind": profile.kind,
         "device": hardware.device,
         "gpus": hardware.gpus,
+        "machine": f"{hardware.gpus} × {hardware.device}" if hardware.gpus else hardware.device,
         "software": profile.software.stack,
         "batch": profile.batch,
         "per_output_token_s": between(told.per_output_token_s, "s", "modelled"),
@@ -182,7 +183,7 @@ def _energy_part(one: Profile) -> tuple[View, ...]:
              "Each output token": energy.j_per_output_token}  # fmt: skip
     rows = tuple({"part": name, "amount": between(ends, "J", energy.method)} for name, ends in parts.items())
     columns = (Column("part", ""), Column("amount", "Uses", "estimate", "J"))
-    return (View("energy", f"Energy ({energy.boundary})", columns=columns, rows=rows),)
+    return (View("energy", f"Energy ({BOUNDARIES.get(energy.boundary, energy.boundary)})", columns=columns, rows=rows),)
 
 
 def _curve(one: Profile) -> Figure:
@@ -192,7 +193,8 @@ def _curve(one: Profile) -> Figure:
     series = Series("Prompt and first token", told.prompt_tokens, ends[1], ends[0], ends[2], role="frontier")
     first, last = ((duration(ends[1][at]), told.prompt_tokens[at]) for at in (0, -1))
     alt = f"From {first[0]} at {first[1]:g} tokens to {last[0]} at {last[1]:g}."
-    return Figure("scatter", "Time of a prompt over its length", "s", (series,), alt, x_label="Prompt", x_unit="token")
+    return Figure("scatter", "Time of a prompt over its length", "s", (series,), alt, x_label="Prompt", x_unit="token",
+                  band="Joined: in between it is taken to go straight. Thin lines: nine of ten lie there.")  # fmt: skip
 
 
 def denoised(found: Sequence[Denoised]) -> View:

@@ -66,6 +66,13 @@ def usual_basis(ledger: Ledger) -> Basis:
     return Basis(known(ledger.home))
 
 
+def fitting_mode(ledger: Ledger) -> str:
+    """By profiles where the home has some of its own; else by the roofline, which knows the open models of today."""
+    from joulebook.models.runtime.store import local
+
+    return "default" if local(ledger.home) else "roofline"
+
+
 def row_of(one: Compared) -> dict[str, Any]:
     """One model in stable keys; what nobody knows is None, and `why` says so."""
     took = one.took

@@ -38,7 +38,7 @@ def portfolio(ledger: Ledger, asked: Asked | None = None) -> View:
     rows = tuple(_row(base, use_case, region, said) for use_case, region, said in base.said)
     energy, carbon = (_total(base, rows, category) for category in ("energy", "gwp"))
     requests = sum(use_case.requests_per_year for use_case in found.use_cases)
-    known = [row for row in rows if row["energy"].known]
+    known = sorted((row for row in rows if row["energy"].known), key=lambda row: -row["energy"].mid)
     names = tuple(f"{row['use_case']} ({row['region']})" for row in known)
     mid, low, high = (tuple(getattr(row["energy"], end) for row in known) for end in ("mid", "low", "high"))
     series = Series("Energy", names, mid, low, high)

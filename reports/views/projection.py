@@ -75,7 +75,7 @@ def projected(told: Answer, look: Look = AMOUNTS_OF_ENERGY) -> View:
         f"{base.portfolio.name} · engine {base.engine.name} · inputs as {made.scenario.inputs} · base year "
         f"{made.years[0].year} · {made.draws:,} draws, seed {made.seed}"
     )
-    parts = (_beside(made, look), _drivers(made), _tornado(told), _sobol(told), _engines(told), _study(told),
+    parts = (_beside(made, look), *_drivers(made), _tornado(told), _sobol(told), _engines(told), _study(told),
              _checks(made), _bought(made), _costs(told))  # fmt: skip
     return View(
         "projection", f"Projection to {last.year}: {made.scenario.name}", _sentence(made, look.category),
@@ -107,7 +107,7 @@ def _columns(made: Projection, as_index: bool) -> tuple[Column, ...]:
 def _row(made: Projection, year: Year) -> Mapping[str, Any]:
     amounts = {category: drawn(estimate) for category, estimate in year.amounts.items()}
     return {"year": str(year.year), **amounts, **{f"{category}_index": value for category, value in year.index.items()},
-            "method": made.base.method}  # fmt: skip
+            "method": made.base.projected_method}  # fmt: skip
 
 
 def _sentence(made: Projection, category: str) -> str:
@@ -213,18 +213,22 @@ def _notes(made: Projection) -> tuple[str, ...]:
 # What drives it ---------------------------------------------------------------------------------------------------
 
 
-def _drivers(made: Projection) -> View:
+def _drivers(made: Projection) -> tuple[View, View]:
+    """The drivers with a range, and those that the scenario fixes."""
     columns = (
         Column("label", "Driver"), Column("value", f"{TARGET_YEAR} ÷ {REFERENCE_YEAR}", "number"),
         Column("low", "Low", "number"), Column("high", "High", "number"), Column("distribution", "As"),
         Column("basis", "Rests on"), Column("source", "Source"),
     )  # fmt: skip
-    rows = tuple(_driver_row(driver) for driver in made.scenario.drivers.values())
-    note = (
-        "A lognormal has its median at the value and is as wide as from low (P5) to high (P95). PUE, life and price of "
-        "carbon are values, not ratios."
+    every = made.scenario.drivers.values()
+    ranged, fixed = (tuple(_driver_row(each) for each in every if each.fixed is is_fixed) for is_fixed in (False, True))
+    values = "PUE, life and price of carbon are values, not ratios."
+    note = f"A lognormal has its median at the value and is as wide as from low (P5) to high (P95). {values}"
+    held = tuple(column for column in columns if column.key not in ("low", "high", "distribution"))
+    return (
+        View("drivers", "Drivers with a range", columns=columns, rows=ranged, notes=(note,)),
+        View("fixed_drivers", "Drivers that the scenario fixes", columns=held, rows=fixed, notes=(values,)),
     )
-    return View("drivers", "Drivers", columns=columns, rows=rows, notes=(note,))
 
 
 def _driver_row(driver: Driver) -> Mapping[str, Any]:

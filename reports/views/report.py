@@ -1,4 +1,7 @@
-"""A report on a period: the overview, impacts, scopes, calls, budgets, every run; apart: avoided emissions."""
+"""A report on a period: the overview, impacts, scopes, calls, budgets, every run; apart: avoided emissions.
+
+Sections beyond the inventory (`beyond`) stand in it where the home has something of its own to say, or where asked for.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.returns.record import versions
 from joulebook.reports.view import View
 from joulebook.reports.views.api_usage import api_page
+from joulebook.reports.views.beyond import USUAL, Beyond, expected, yardstick
 from joulebook.reports.views.budgets import budgets
 from joulebook.reports.views.common import Period
 from joulebook.reports.views.embodied import embodied
@@ -25,14 +29,15 @@ MOST_RUNS = 500
 LONG = ("calls_by_model_project_day", "newest_calls")
 
 
-def report(ledger: Ledger, period: Period, project: str | None = None) -> View:
+def report(ledger: Ledger, period: Period, project: str | None = None, asked: Beyond = USUAL) -> View:
     """A period for paper: the overview, sums by name and host, calls of model APIs, budgets at its end, newest runs."""
     whole = overview(ledger, period, project)
     whole = replace(whole, key="report", title="Energy and carbon of AI work")
     shown = tuple(part for part in whole.parts if part.key != "calls")
     calls = () if shown == whole.parts else (_calls(ledger, period, project),)
+    measured = (*calls, *yardstick(ledger, period, project, asked))
     if not whole.tiles:
-        return replace(whole, parts=calls)
+        return replace(whole, parts=(*measured, *expected(ledger, asked)))
     whole = replace(whole, notes=(*whole.notes, basis_in_words(current(ledger.home))))
     tables = (summary(ledger, period, "name", project), summary(ledger, period, "host", project))
     listed = runs(ledger, period, project, MOST_RUNS)
@@ -40,9 +45,10 @@ def report(ledger: Ledger, period: Period, project: str | None = None) -> View:
         *shown,
         *(replace(table, sentence="", notes=(), factors=()) for table in tables),
         *_impacts(ledger, period, project),
-        *calls,
+        *measured,
         *((budgets(ledger, period.end),) if (ledger.home / FILE_NAME).exists() else ()),
         replace(listed, notes=(), factors=()),
+        *expected(ledger, asked),
         *((annex(ledger, period, project),) if versions(ledger.home) else ()),
     )
     return replace(whole, parts=parts)
