@@ -476,6 +476,8 @@ def test_what_is_measured_comes_first():
     assert base.total("energy") == pytest.approx(250_000 * 1.2)
     assert (base.method, base.spread["request_energy"]) == ("measured", (0.5, 1.0, 2.0))
     assert base.covers["gwp"] == "operation only"
+    # what is measured is a request; a year to come is not
+    assert {year.amounts["energy"].method for year in project(base, preset("high")).years} == {"modelled"}
 
 
 def test_who_says_nothing_is_in_no_sum():

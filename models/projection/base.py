@@ -48,6 +48,11 @@ class Base:
         return self.total("energy") > 0
 
     @property
+    def projected_method(self) -> str:
+        """Of what is carried to a year and beyond: modelled at best, however the request was measured."""
+        return weakest((self.method, "modelled"))
+
+    @property
     def notes(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(f"{said.engine}: {note}" for _, _, said in self.said for note in said.notes))
 

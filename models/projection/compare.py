@@ -71,7 +71,7 @@ def _level(base: Base, scenario: Scenario, sampling: Sampling) -> Level:
     now = base.total("energy")
     low, _, high = base.spread["request_energy"]
     return Level(
-        name, Estimate(now * low, now, now * high, "Wh", base.method), Estimate(*then, "Wh", base.method),
+        name, Estimate(now * low, now, now * high, "Wh", base.method), Estimate(*then, "Wh", base.projected_method),
         high / low if low else None, _covers(base), base.silent[0][1] if base.silent else None,
     )  # fmt: skip
 

@@ -125,7 +125,7 @@ def _of_electricity(projection: Projection, site: Site, prices: Sequence[float])
     for year, price in zip(projection.years, prices, strict=True):
         energy_j = own_wh * 3600 * (year.index["energy"] or 0.0)
         ends = [electricity_cost_usd(energy_j, pue=1.0, price_usd_per_kwh=each * price) for each in tariff]
-        told.append(Estimate(ends[0], ends[1], ends[2], "USD", base.method))
+        told.append(Estimate(ends[0], ends[1], ends[2], "USD", base.projected_method))
     return told
 
 
@@ -139,4 +139,4 @@ def _of_carbon(carbon_g: float | None, price: float, base: Base) -> Estimate:
         return unknown("USD", base.missing["gwp"])
     if not price:
         return unknown("USD", "no price of carbon is said: carbon_price_usd_per_t in a scenario of yours")
-    return exactly(carbon_price_cost_usd(carbon_g, price_usd_per_t=price), "USD", base.method)
+    return exactly(carbon_price_cost_usd(carbon_g, price_usd_per_t=price), "USD", base.projected_method)

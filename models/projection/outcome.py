@@ -194,7 +194,7 @@ def unit_of(base: Base, category: str) -> str:
 
 def _estimate(base: Base, category: str, value: Number) -> Estimate:
     unit = unit_of(base, category)
-    return unknown(unit, base.missing[category]) if value is None else sampled(value, unit, base.method)
+    return unknown(unit, base.missing[category]) if value is None else sampled(value, unit, base.projected_method)
 
 
 def _over(value: float | None, first: float | None) -> float | None:
