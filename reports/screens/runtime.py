@@ -36,9 +36,10 @@ SUGGESTED = 4  # models to begin with
 def idealized_page(ledger: Any, what: Asked) -> None:
     from joulebook.reports.views import alone, called_models, normalised
 
-    yard = _yard(ledger)
     period = period_of(what)
-    suggested = _suggested(yard.models, called_models(ledger, period, what.project))
+    called = called_models(ledger, period, what.project)
+    yard = _yard(ledger, called)
+    suggested = _suggested(yard.models, called)
 
     def controls() -> None:
         choose_some("Models", "models", yard.models, suggested, MOST_MODELS)
@@ -59,13 +60,13 @@ class Yard(NamedTuple):
     models: Sequence[str]
 
 
-def _yard(ledger: Any) -> Yard:
+def _yard(ledger: Any, called: Sequence[str]) -> Yard:
     from joulebook.models.runtime import store
     from joulebook.models.runtime.compare import Basis, Mix
     from joulebook.reports.views.normalised import fitting_mode
 
     profiles = store.known(ledger.home)
-    usual = fitting_mode(ledger)
+    usual = fitting_mode(ledger, called)
     mode = chosen("mode", MODES, usual)
     hardware = _hardware(mode, profiles)
     device = chosen("hardware", hardware)
@@ -109,10 +110,11 @@ def _suggested(models: Sequence[str], called: Sequence[str]) -> list[str]:
 
 
 def frontier_page(ledger: Any, what: Asked) -> None:
-    from joulebook.reports.views import frontier
+    from joulebook.reports.views import called_models, frontier
     from joulebook.reports.views.frontier import recorded_qualities
 
-    yard, period = _yard(ledger), period_of(what)
+    period = period_of(what)
+    yard = _yard(ledger, called_models(ledger, period, what.project))
     metrics = {name: name for name in sorted({each[1] for each in recorded_qualities(ledger, period)})}
     metric = chosen("metric", metrics) if metrics else None
 

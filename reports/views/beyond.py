@@ -19,6 +19,7 @@ from joulebook.models.projection.ask import Asked
 from joulebook.models.projection.questionnaire import kept_file
 from joulebook.reports.view import View
 from joulebook.reports.views.common import Period
+from joulebook.reports.views.compare import called_models
 from joulebook.reports.views.frontier import frontier
 from joulebook.reports.views.idealized import profiles
 from joulebook.reports.views.normalised import fitting_mode, normalised, usual_basis
@@ -31,7 +32,7 @@ LEFT_TO_THE_PAGE = ("study", "bought")
 
 @dataclass(frozen=True)
 class Beyond:
-    """Which sections (None: those of the home's own). `asked` of the projection, which then stands there in any case."""
+    """Which sections (None: those of the home's own); what is asked of the projection, which then stands there."""
 
     sections: tuple[str, ...] | None = None
     asked: Asked = field(default_factory=Asked)
@@ -47,7 +48,7 @@ def yardstick(ledger: Ledger, period: Period, project: str | None, asked: Beyond
     """Calls beside what they would have taken, and quality against it."""
     if asked.sections is not None and not {"idealized", "frontier"} & set(asked.sections):
         return
-    basis = replace(usual_basis(ledger), mode=fitting_mode(ledger))
+    basis = replace(usual_basis(ledger), mode=fitting_mode(ledger, called_models(ledger, period, project)))
     calls, own = normalised(ledger, period, project, basis), _own_profiles(ledger)
     is_told = any(row["denoised_s"] is not None or row["idealized_s"] is not None for row in calls.rows)
     if asked.wants("idealized", is_told or bool(own)):

@@ -66,11 +66,12 @@ def usual_basis(ledger: Ledger) -> Basis:
     return Basis(known(ledger.home))
 
 
-def fitting_mode(ledger: Ledger) -> str:
-    """By profiles where the home has some of its own; else by the roofline, which knows the open models of today."""
-    from joulebook.models.runtime.store import local
+def fitting_mode(ledger: Ledger, called: Iterable[str]) -> str:
+    """By profiles where the home has one of a model that was called; else the roofline, which knows today's models."""
+    from joulebook.models.runtime import store
 
-    return "default" if local(ledger.home) else "roofline"
+    own = store.local(ledger.home)
+    return "default" if any(store.of_model(own, model) for model in called) else "roofline"
 
 
 def row_of(one: Compared) -> dict[str, Any]:
