@@ -15,6 +15,7 @@ from datetime import date
 from typing import Any
 
 from joulebook.reports import format as fmt
+from joulebook.reports.axes import is_short
 from joulebook.reports.canvas import (
     LABEL_CHARS,
     LINE,
@@ -156,11 +157,16 @@ def x_scale(figure: Figure) -> tuple[str, float]:
 
 def _scatter_axes(canvas: Canvas, unit: str) -> None:
     if canvas.figure.is_log_x:
-        canvas.plot.update_xaxes(type="log", dtick=1)
+        canvas.plot.update_xaxes(type="log", dtick="D2" if is_short(*_powers(canvas.figure)) else 1)
     else:
         canvas.plot.update_xaxes(rangemode="tozero", nticks=6)
     canvas.plot.update_xaxes(showgrid=True, exponentformat="none", tickprefix="$" if unit == "$" else "")
     canvas.plot.update_yaxes(rangemode="normal")
+
+
+def _powers(figure: Figure) -> tuple[float, float]:
+    xs = [x for series in figure.series for x in series.x if x > 0] or [1.0]
+    return math.log10(min(xs)), math.log10(max(xs))
 
 
 def _add_points(canvas: Canvas, series: Series, hue: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -85,7 +85,8 @@ def portfolio_of(ledger: Ledger, asked: Asked) -> Portfolio:
     path = kept_file(ledger.home) if named == OWN else Path(named)
     if named == OWN and not path.exists():
         raise InputError("this home keeps no portfolio: fill in the form of the page Portfolio, or name a file")
-    return read(path, asked.base_year or datetime.now(UTC).year, region)
+    told = read(path, asked.base_year or datetime.now(UTC).year, region)
+    return replace(told, name="this home's portfolio") if named == OWN else told
 
 
 def usual(ledger: Ledger, engine: str | None = None) -> str:

@@ -107,7 +107,7 @@ def _figure(name: str, metric: str, rows: Sequence[Mapping[str, Any]]) -> Figure
     series = tuple(
         Series(
             title, tuple(row[name].mid for row in some), tuple(row["quality"] for row in some),
-            names=tuple(row["model"] for row in some), x_low=tuple(row[name].low for row in some),
+            names=tuple(row["model"].rpartition("/")[2] for row in some), x_low=tuple(row[name].low for row in some),
             x_high=tuple(row[name].high for row in some), role=role,
         )
         for title, some, role in kinds if some
