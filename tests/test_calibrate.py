@@ -62,6 +62,9 @@ def test_what_is_checked_lies_between_neighbours_and_was_not_fitted():
     # between 1, 64, 128, 256: 32, 96, 192; between 1, 8, 32: 4, 20
     assert set(plan.between(GRID)) == {Size(p, o) for p in (32, 96, 192) for o in (4, 20)}
     assert plan.between(Plan((1, 2), (1, 64), 1)) == []
+    # of 6 × 5 sizes between, six that differ in both
+    many = plan.between(Plan((1, 16, 64, 128, 256, 512, 1024), (1, 2, 4, 8, 16, 32, 64), 5))
+    assert many == [(8, 3), (40, 6), (96, 12), (192, 24), (384, 48), (768, 3)]
 
 
 def test_a_model_with_little_room_is_asked_for_what_fits():
@@ -102,8 +105,8 @@ def test_a_session_that_was_broken_off_goes_on_where_it_was(by_law, capsys, home
     assert there == 30 - 4  # the warm-up asked for four
     by_law.clear()
     calibrated_json(capsys, "--local", *GIVEN)
-    assert len(by_law) == 4 + (36 - there) + 6 * 3
-    assert len(session.rows(folder / session.SAMPLES)) == 36
+    assert len(by_law) == 4 + (36 + 18 - there)  # 12 sizes of the grid and 6 to check, three times each
+    assert len(session.rows(folder / session.SAMPLES)) == 36 + 18
 
 
 def test_half_a_line_is_asked_again(tmp_path, by_law):
@@ -126,7 +129,7 @@ def test_more_trials_go_on_with_what_is_there(by_law, capsys):
     calibrated_json(capsys, "--local", *GIVEN)
     by_law.clear()
     calibrated_json(capsys, "--local", *GIVEN, "--trials", "4")
-    assert len(by_law) == 4 + 12
+    assert len(by_law) == 4 + 12 + 6
 
 
 def test_what_it_will_take_is_said_before(by_law, capsys, home):

@@ -1,4 +1,7 @@
-"""Which sizes are probed, and in which order: drawn by lot in each round, so that a slow minute hits no one size."""
+"""Which sizes are probed, and in which order: drawn by lot in each round, so that a slow minute hits no one size.
+
+The sizes that check the profile are asked in the same rounds: what slows the machine slows them alike.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +53,14 @@ def order(some: Sequence[Size], trials: int, seed: int = 0) -> list[Asked]:
 
 
 def between(plan: Plan) -> list[Size]:
-    """Sizes that the grid lacks, to check its profile by: each between two neighbours, in prompt and in answer."""
-    found = [Size(*size) for size in product(_gaps(plan.prompts), _gaps(plan.outputs))]
-    return found[:: max(1, len(found) // CHECKS)][:CHECKS]
+    """Sizes that the grid lacks, to check its profile by: each between two neighbours, in prompt and in answer.
+
+    They go along the diagonals of the grid, so that the few that are taken differ in both.
+    """
+    prompts, outputs = _gaps(plan.prompts), _gaps(plan.outputs)
+    places = product(range(len(prompts)), range(len(outputs)))
+    ordered = sorted(places, key=lambda at: ((at[1] - at[0]) % len(outputs), at[0]))
+    return [Size(prompts[row], outputs[column]) for row, column in ordered[:CHECKS]]
 
 
 def _gaps(some: Sequence[int]) -> list[int]:

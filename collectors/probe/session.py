@@ -1,7 +1,7 @@
 """A session: every request of a plan, each kept as soon as it is answered, so that nothing is asked twice.
 
     <folder>/plan.json       what is asked of whom; another plan needs another folder
-    <folder>/samples.jsonl   one line a request; check.jsonl the same of sizes that the plan lacks
+    <folder>/samples.jsonl   one line a request
     <folder>/energy.jsonl    one line a size: how often a run of this folder's own journal asked it
 
 A run of a few milliseconds is too short for a sensor that looks every tenth of a second: for its energy a size is asked
@@ -24,7 +24,7 @@ from joulebook.collectors.probe.plan import Asked, Plan
 
 Progress = Callable[[int, int], None]
 Track = Callable[..., AbstractContextManager[Any]]
-PLAN, SAMPLES, CHECK, ENERGY = "plan.json", "samples.jsonl", "check.jsonl", "energy.jsonl"
+PLAN, SAMPLES, ENERGY = "plan.json", "samples.jsonl", "energy.jsonl"
 WARM_UPS = 2
 MOST_LEFT_OUT = 20  # answers in a row that do not count: then none will
 

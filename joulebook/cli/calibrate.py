@@ -1,6 +1,6 @@
 """`joulebook calibrate`: probes of a model, and the profile that they give.
 
-    engine ─> warm up ─> what it will take ─> every size of the grid ─> its energy ─> sizes that the grid lacks
+    engine ─> warm up ─> what it will take ─> every size of the grid, and some that it lacks ─> its energy
            ─> fit, check ─> a profile, in the home and where `--out` says
 
 What was asked and answered is kept under `calibrations/` in the home, so that a session that was broken off goes on
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from joulebook.models.runtime.profile import Profile
 
 TINY = "tiny"
-CHECK_TRIALS = 3
 
 
 class Session(NamedTuple):
@@ -60,8 +60,8 @@ class Load(NamedTuple):
 
 def calibrate(args: argparse.Namespace) -> int:
     """Probe, fit, check, keep."""
+    from joulebook.collectors.probe import plan as plans
     from joulebook.collectors.probe import session as sessions
-    from joulebook.models.runtime import calibrated, store
 
     session = _session(args)
     load = _load(args, session)
@@ -70,9 +70,12 @@ def calibrate(args: argparse.Namespace) -> int:
     _ask_leave(args, session, load)
     _begin(args, session)
     energies = _probe(args, session)
-    rows = calibrated.kept(sessions.rows(session.folder / sessions.SAMPLES))
+    from joulebook.models.runtime import calibrated, store
+
+    told, held_out = sessions.rows(session.folder / sessions.SAMPLES), plans.between(session.plan)
+    rows = calibrated.kept(row for row in told if tuple(row["asked"]) not in held_out)
     profile = calibrated.profile(rows, energies, _ran(args, session), _origin(session))
-    checks = calibrated.checked(profile, calibrated.kept(sessions.rows(session.folder / sessions.CHECK)))
+    checks = calibrated.checked(profile, calibrated.kept(row for row in told if tuple(row["asked"]) in held_out))
     _write_samples(session.folder / "samples.csv", calibrated.table(rows, energies, session.about.batch))
     store.keep(home_of(args), profile)
     if args.out:
@@ -103,6 +106,8 @@ def _engine(args: argparse.Namespace) -> Engine:
             raise InputError("--batch is for --local: how many requests a server works on at once is its own choice")
         return Endpoint(args.endpoint, args.model, args.api_key_env)
     if args.local == TINY:
+        if "numpy" not in sys.modules:  # so small a model gains nothing by a second thread, and would wait for it
+            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         from joulebook.collectors.probe.tiny import Tiny
 
         if args.batch != 1:
@@ -128,7 +133,7 @@ def _load(args: argparse.Namespace, session: Session) -> Load:
 
     smallest, largest = sessions.warm_up(session.engine, session.plan)
     grid, checks = plans.sizes(session.plan), plans.between(session.plan)
-    asked = [*grid * session.plan.trials, *checks * CHECK_TRIALS]
+    asked = [*grid, *checks] * session.plan.trials
     seconds = sum(_guess_s(size, smallest, largest) for size in asked)
     seconds += len(grid) * args.energy_seconds if session.is_here else 0.0
     tokens = sum(size.prompt_tokens for size in asked), sum(size.output_tokens for size in asked)
@@ -200,11 +205,10 @@ def _probe(args: argparse.Namespace, session: Session) -> dict[tuple[int, int], 
     from joulebook.collectors.probe import session as sessions
 
     engine, _, plan, folder = session.engine, session.about, session.plan, session.folder
-    grid, checks = plans.sizes(plan), plans.between(plan)
+    grid = plans.sizes(plan)
+    asked = plans.order([*grid, *plans.between(plan)], plan.trials, plan.seed)
     with _bar("timing") as progress:
-        sessions.times(folder / sessions.SAMPLES, plans.order(grid, plan.trials, plan.seed), engine, progress)
-    with _bar("checking") as progress:
-        sessions.times(folder / sessions.CHECK, plans.order(checks, CHECK_TRIALS, plan.seed), engine, progress)
+        sessions.times(folder / sessions.SAMPLES, asked, engine, progress)
     if not args.energy_seconds or not session.is_here:
         return {}
     with _bar("metering") as progress:

@@ -89,7 +89,7 @@ def profile(rows: Sequence[Row], energies: Mapping[Size, Estimate], ran: Ran, or
 
 def samples(rows: Sequence[Row], energies: Mapping[Size, Estimate]) -> Samples:
     told = table(rows, energies, 1)
-    columns = {name: np.array([_number(row[name]) for row in told]) for name in COLUMNS[:5]}
+    columns: dict[str, Any] = {name: np.array([_number(row[name]) for row in told]) for name in COLUMNS[:5]}
     methods = {row["energy_method"] for row in told} - {""}
     return Samples(**columns, energy_method=methods.pop() if len(methods) == 1 else "modelled")
 

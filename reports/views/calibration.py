@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from joulebook.accounting.estimates import between, unknown
@@ -13,6 +14,11 @@ if TYPE_CHECKING:
     from joulebook.models.runtime.calibrated import Checked
     from joulebook.models.runtime.profile import Profile
 
+GOOD = 0.1  # a mean error of the check
+DISTURBED = (
+    "The check is off by more than a tenth: other work on the machine slows the probes. Run them again with --fresh "
+    "when there is less of it, or give more --trials."
+)
 COLUMNS = (
     Column("prompt_tokens", "Prompt, tokens", "number"),
     Column("output_tokens", "Answer, tokens", "number"),
@@ -38,6 +44,7 @@ def calibration(profile: Profile, checks: Sequence[Checked]) -> View:
             _energy(profile),
         ),
         columns=COLUMNS, rows=rows, notes=tuple(_notes(profile)),
+        alerts=_alerts(checks),
         empty="No size lies between those of the grid: nothing checks the profile.",
     )  # fmt: skip
 
@@ -45,11 +52,19 @@ def calibration(profile: Profile, checks: Sequence[Checked]) -> View:
 def _sentence(checks: Sequence[Checked]) -> str:
     if not checks:
         return ""
-    errors = [abs(check.relative_error) for check in checks]
-    return (
-        f"{len(errors)} sizes that were not fitted are foretold to {sum(errors) / len(errors):.1%} in the mean, "
-        f"{max(errors):.1%} at worst."
-    )
+    worst = max(abs(check.relative_error) for check in checks)
+    mean = _mean_error(checks)
+    return f"{len(checks)} sizes that were not fitted are foretold to {mean:.1%} in the mean, {worst:.1%} at worst."
+
+
+def _alerts(checks: Sequence[Checked]) -> tuple[str, ...]:
+    if _mean_error(checks) <= GOOD:
+        return ()
+    return (DISTURBED,)
+
+
+def _mean_error(checks: Sequence[Checked]) -> float:
+    return fmean(abs(check.relative_error) for check in checks) if checks else 0.0
 
 
 def _energy(profile: Profile) -> Tile:
