@@ -42,7 +42,7 @@ def _scatter(figure: Figure) -> str:
         told.append("Joined: the frontier, where nothing else is better in both.")
     if "dominated" in roles:
         told.append("Hollow: something else is at least as good in both.")
-    if any(series.is_ranged or series.x_low for series in figure.series):
+    if not figure.band and any(series.is_ranged or series.x_low for series in figure.series):
         told.append("Thin lines: the range.")
     return " ".join(told)
 

@@ -88,6 +88,17 @@ def test_toml_has_what_was_filled_in():
     assert table[1] == {"name": "Find", "kind": "rag"}
 
 
+def test_a_named_model_has_no_sizes_and_one_size_is_written_by_its_name():
+    named, sized = cells(
+        checked_form(
+            [{"name": "a", "kind": "chat", "model": "gpt-4o"}, {"name": "b", "kind": "rag", "model_sizes": "medium"}],
+            YEAR,
+            "DE",
+        )
+    )
+    assert (named["model"], named["model_sizes"], sized["model_sizes"]) == ("gpt-4o", "", "medium")
+
+
 # Kept.
 
 

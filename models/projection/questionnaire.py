@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+from joulebook.models.projection import paper2501
 from joulebook.models.projection.portfolio import (
     FIELDS,
     NUMBERS,
@@ -80,11 +81,13 @@ def _cells(one: UseCase) -> dict[str, str]:
     told |= {field: repr(getattr(one, field)).removesuffix(".0") for field in NUMBERS}
     told |= {field: _shares(getattr(one, field)) for field in SHARES}
     gaps = set(one.defaults) - {"kind"}
+    if one.model and one.model_sizes == paper2501.size_shares():
+        gaps.add("model_sizes")  # a named model goes before sizes: nobody has filled them in
     return {field: "" if field in gaps else told[field] for field in FIELDS}
 
 
 def _shares(parts: Mapping[str, float]) -> str:
-    return " ".join(f"{name}={share!r}" for name, share in parts.items())
+    return next(iter(parts)) if len(parts) == 1 else " ".join(f"{name}={share!r}" for name, share in parts.items())
 
 
 def as_csv(rows: Sequence[Cells]) -> str:

@@ -31,6 +31,12 @@ TOKENS = Span(1, 1_000_000, 1)
 SIZES = (("prompt", "Tokens in", 512), ("output", "Tokens out", 64))
 MOST_MODELS = 12
 SUGGESTED = 4  # models to begin with
+KNOWN = (
+    "meta-llama/Meta-Llama-3.1-8B",
+    "mistralai/Mixtral-8x7B-v0.1",
+    "Qwen/Qwen3-32B",
+    "meta-llama/Meta-Llama-3.1-70B",
+)
 
 
 def idealized_page(ledger: Any, what: Asked) -> None:
@@ -103,10 +109,12 @@ def _models(mode: str, profiles: Sequence[Any]) -> list[str]:
 
 
 def _suggested(models: Sequence[str], called: Sequence[str]) -> list[str]:
-    """The models that were called, as far as they are known; else some that are."""
-    bare = {name.rpartition("/")[2].casefold() for name in called}
-    mine = [name for name in models if name.rpartition("/")[2].casefold() in bare]
-    return (mine or list(models))[:SUGGESTED]
+    """The models that were called, as far as they are known; else some that many know, or the first that there are."""
+    from joulebook.models.roofline.catalogue import short_name
+
+    wanted = {short_name(name) for name in called}
+    mine = [name for name in models if short_name(name) in wanted]
+    return (mine or [name for name in KNOWN if name in models] or list(models))[:SUGGESTED]
 
 
 def frontier_page(ledger: Any, what: Asked) -> None:

@@ -3,7 +3,7 @@
     overview, by_day, by_project   a period
     runs, run                      the runs of a period; one run
     summary                        totals by project, day, name or host
-    report                         a period, for paper
+    report                         a period, for paper; `beyond` its inventory, where the home has something to say
     api_page, api_usage, calls, call, latency   calls of model APIs
     price, reprice                 what a call costs; what calls cost by the prices as of a day
     reconcile, reconciled          own calls beside a provider's export; beside what was imported of it
