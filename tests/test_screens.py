@@ -17,7 +17,7 @@ from joulebook.reports.screens.menu import GROUPS
 
 SCREENS = {screen.path: screen for screens in GROUPS.values() for screen in screens}
 # These have something to show all the same.
-WITHOUT_LEDGER = {"scopes", "method", "sources", "portfolio", "projection"}
+WITHOUT_LEDGER = {"scopes", "method", "sources", "portfolio", "projection", "profiles", "idealized"}
 
 
 @pytest.fixture(scope="module")
