@@ -206,5 +206,10 @@ def _whole(results: Sequence[Result]) -> Result:
         tuple(claim for each in results for claim in each.claims),
         {name: why for each in results for name, why in each.unmade.items()},
         {name: why for each in results for name, why in each.unknown.items()},
-        sum(each.market_g for each in used) if used and all(each.market_g is not None for each in used) else None,
+        _sum_where_all_know([each.market_g for each in used]),
     )  # fmt: skip
+
+
+def _sum_where_all_know(parts: Sequence[Array | None]) -> Array | None:
+    known = [each for each in parts if each is not None]
+    return sum(known) if known and len(known) == len(parts) else None
