@@ -119,7 +119,7 @@ def test_the_impacts_of_one_to_three_kilowatt_hours() -> None:
         "adpe_kgsb": pytest.approx((1.5 * 2.5e-8, 3 * 5e-8, 9 * 1e-7), rel=1e-12),
     }
     assert {(impact.amount.unit, impact.amount.method) for impact in found.values()} == {
-        ("J", "attributed"), ("g", "attributed"), ("L", "attributed"), ("USD", "attributed"), ("kgSb", "attributed")}  # fmt: skip
+        (unit, "attributed") for unit in ("J", "g", "L", "USD", "kgSb")}  # fmt: skip
 
 
 def test_an_impact_names_its_factors_and_the_worst_of_their_matches() -> None:

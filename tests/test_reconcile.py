@@ -401,9 +401,9 @@ def _page(home: str) -> None:
     from pathlib import Path
 
     from joulebook.accounting.ledger import open_ledger
-    from joulebook.reports import dashboard
+    from joulebook.reports.screens import page, trust
 
-    dashboard.reconcile_page(open_ledger(Path(home)), dashboard.asked("all", None, datetime.now(UTC)))
+    trust.reconcile_page(open_ledger(Path(home)), page.asked("all", None, datetime.now(UTC)))
 
 
 AMOUNT = st.none() | st.floats(0, 1e12)

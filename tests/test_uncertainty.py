@@ -181,7 +181,7 @@ def test_without_its_packages_it_says_what_to_install(monkeypatch):
 
 
 def test_a_correlation_leaves_the_other_inputs_as_they_are():
-    inputs = {name: (1.0, 2.0, 4.0) for name in "abc"}
+    inputs = dict.fromkeys("abc", (1.0, 2.0, 4.0))
     alone, together = draws(inputs, 256), draws(inputs, 256, correlation={("a", "c"): 0.9})
     assert together["b"].tolist() == alone["b"].tolist()
     assert together["c"].tolist() != alone["c"].tolist()

@@ -133,5 +133,6 @@ def _range(where: str, value: object) -> Range:
     parts: list[object] = list(cast("list[object]", value)) if isinstance(value, list) else [value] * 3
     ends = [float(cast("float", part)) for part in parts if _is_amount(part)]
     is_right = len(parts) == len(ends) == 3 and ends == sorted(ends)
-    _check(where, "intensity_g_per_kwh", value, is_right, "a number or [low, mid, high]")
+    what = "a number or [low, mid, high]"
+    _check(where, "intensity_g_per_kwh", value, is_right, what)  # pyright: ignore[reportUnknownArgumentType]
     return ends[0], ends[1], ends[2]

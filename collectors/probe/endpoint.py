@@ -72,6 +72,7 @@ class Endpoint:
         prompt = " ".join([str(self._lot.randrange(10**6)), *self._lot.choices(WORDS, k=words - 1)])
         asked = {"model": self._model, "messages": [{"role": "user", "content": prompt}], "max_tokens": output_tokens,
                  "temperature": 0, "stream": True, "stream_options": {"include_usage": True}}  # fmt: skip
+        status = 0
         for attempt in range(TRIES):
             status, answer = self._send(asked | self._extra, len(prompt))
             if answer is not None:
@@ -110,14 +111,11 @@ def _is_loopback(host: str) -> bool:
 def _split(url: str) -> SplitResult:
     try:
         found = urlsplit(url.rstrip("/"))
-        is_url = found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0
-    except ValueError:
-        is_url = False
-    if not is_url or found.username is not None:
-        raise InputError(
-            "the endpoint must be an address such as http://127.0.0.1:8000/v1, without a name or key in it"
-        )
-    return found
+        if found.scheme in ("http", "https") and found.hostname and found.port != 0 and found.username is None:
+            return found
+    except ValueError:  # a port that is none
+        pass
+    raise InputError("the endpoint must be an address such as http://127.0.0.1:8000/v1, without a name or key in it")
 
 
 def _read(response: HTTPResponse, began_s: float, chars: int) -> Answer:
@@ -130,12 +128,12 @@ def _read(response: HTTPResponse, began_s: float, chars: int) -> Answer:
         text += len(piece)
         usage = event.get("usage") or usage
     runtime_s = time.perf_counter() - began_s
-    sizes = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not all(isinstance(size, int) for size in sizes):
+    prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if not (isinstance(prompt, int) and isinstance(output, int)):
         return Answer(0, 0, runtime_s, left_out="no usage in the answer")
     cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-    why = "a part of the prompt came from a cache" if cached * 10 > sizes[0] else ""
-    return Answer(sizes[0], sizes[1], runtime_s, first_s, chars, text, why)
+    why = "a part of the prompt came from a cache" if cached * 10 > prompt else ""
+    return Answer(prompt, output, runtime_s, first_s, chars, text, why)
 
 
 def _text_of(event: dict[str, Any]) -> str:

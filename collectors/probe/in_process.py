@@ -24,8 +24,8 @@ class InProcess:
         if not path.exists():
             raise InputError(f"{path} is neither a folder of a model nor a config.json; nothing is fetched")
         try:
-            import torch
-            import transformers
+            import torch  # pyright: ignore[reportMissingImports]
+            import transformers  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise MissingExtra("a model in this process", "huggingface") from error
         self._torch: Any = torch

@@ -57,8 +57,8 @@ def _card(args: argparse.Namespace) -> ModelCard:
 def _load(args: argparse.Namespace) -> Load:
     from joulebook.models.roofline.estimate import Load
 
-    tokens = (float(each) for each in (args.prompt_tokens, args.output_tokens, args.batch, args.cached_tokens))
-    return Load(*tokens, args.steady)
+    prompt, output, batch, cached = map(float, (args.prompt_tokens, args.output_tokens, args.batch, args.cached_tokens))
+    return Load(prompt, output, batch, cached, args.steady)
 
 
 def _as_json(setup: Setup, load: Load, told: Prediction) -> dict[str, Any]:

@@ -141,7 +141,7 @@ class Span(NamedTuple):
 
 def chosen(name: str, options: Mapping[str, str], default: str | None = None) -> str:
     """Which of some short words the address has under a name; one that is no option counts as the default."""
-    first = default if default in options else next(iter(options))
+    first = default if default is not None and default in options else next(iter(options))
     asked_for = st.query_params.get(name, first)
     return asked_for if asked_for in options else first
 

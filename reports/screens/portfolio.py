@@ -96,7 +96,7 @@ def _editor(source: str, rows: list[dict[str, str]]) -> pd.DataFrame:
 
     frame = pd.DataFrame(rows, columns=list(FIELDS), dtype="object")
     for field in NUMBERS:
-        frame[field] = pd.to_numeric(frame[field]).astype("float64")
+        frame[field] = pd.Series(pd.to_numeric(frame[field]), dtype="float64")
     key = f"use cases {source} {st.session_state.get(KEPT, 0)}"
     return st.data_editor(
         frame, key=key, num_rows="dynamic", hide_index=True, height="content",

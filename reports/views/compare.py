@@ -188,9 +188,9 @@ def _is_drawn(row: Mapping[str, Any]) -> bool:
 def _bar_view(sides: tuple[Side, Side], row: Mapping[str, Any], width: Any) -> View:
     cells = [row["before"], row["after"]]
     names = tuple(side.name for side in sides)
-    ends = [tuple(getattr(cell, end) for cell in cells) for end in ("mid", "low", "high")]
+    mid, low, high = (tuple(getattr(cell, end) for cell in cells) for end in ("mid", "low", "high"))
     alt = (
         f"{row['label']}: {'; '.join(f'{n} {mid_of(c)}' for n, c in zip(names, cells, strict=True))}; {row['verdict']}."
     )
-    figure = Figure("bars", row["label"], cells[0].unit, (Series(row["label"], names, *ends),), alt)
+    figure = Figure("bars", row["label"], cells[0].unit, (Series(row["label"], names, mid, low, high),), alt)
     return View(f"compare_{row['quantity']}", row["label"], figure=figure, width=width)

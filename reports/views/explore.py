@@ -56,7 +56,7 @@ class Bar(NamedTuple):
     at: datetime
     part: str
     amount: Estimate
-    count: int
+    counted: int
 
 
 @at_once
@@ -156,7 +156,7 @@ def _drawn(parts: Mapping[str, Sequence[Bar]]) -> list[str]:
 def _view(view: View, cut: Cut, bars: Sequence[Bar], behind: View) -> View:
     parts = _by_part(bars)
     whole = sum_of([bar.amount for bar in bars])
-    rows = tuple({"at": bar.at, "part": bar.part, "amount": bar.amount, "count": bar.count} for bar in bars)
+    rows = tuple({"at": bar.at, "part": bar.part, "amount": bar.amount, "count": bar.counted} for bar in bars)
     columns = (
         Column("at", f"{GRAINS[cut.grain]} from", "time"),
         *((Column("part", SPLITS[cut.split]),) if cut.split != "none" else ()),
@@ -198,8 +198,8 @@ def _figure(cut: Cut, bars: Sequence[Bar], parts: Mapping[str, Sequence[Bar]]) -
 def _series(name: str, bars: Sequence[Bar], steps: Sequence[datetime]) -> Series:
     amounts = {step: sum_of([bar.amount for bar in bars if bar.at == step]) for step in {bar.at for bar in bars}}
     cells = [amounts.get(step) for step in steps]
-    ends = [tuple(getattr(cell, end) if cell else None for cell in cells) for end in ("mid", "low", "high")]
-    return Series(name, tuple(steps), *ends)
+    mid, low, high = (tuple(getattr(cell, end) if cell else None for cell in cells) for end in ("mid", "low", "high"))
+    return Series(name, tuple(steps), mid, low, high)
 
 
 def _totals(cut: Cut, whole: Estimate, parts: Mapping[str, Sequence[Bar]]) -> View:
@@ -212,7 +212,8 @@ def _totals(cut: Cut, whole: Estimate, parts: Mapping[str, Sequence[Bar]]) -> Vi
         for name, bars in parts.items()
     )
     cells = [row["amount"] for row in rows]
-    series = Series(cut.label, tuple(parts), *(tuple(getattr(c, end) for c in cells) for end in ("mid", "low", "high")))
+    mid, low, high = (tuple(getattr(cell, end) for cell in cells) for end in ("mid", "low", "high"))
+    series = Series(cut.label, tuple(parts), mid, low, high)
     told = "; ".join(f"{row['part']} {mid_of(row['amount'])}" for row in rows[:8])
     title = f"By {SPLITS[cut.split].lower()}"
     figure = Figure("bars", title, cut.column.unit or "", (series,), f"{cut.label} {title.lower()}: {told}.")

@@ -65,7 +65,7 @@ def method(ledger: Ledger, period: Period, project: str | None = None) -> View:
 def _in_force(site: Site) -> View:
     """The factors of the site today, with their kinds in words."""
     view = factors(site)
-    rows = tuple(row | {"kind": _in_words(row["kind"])} for row in view.rows)
+    rows = tuple({**row, "kind": _in_words(row["kind"])} for row in view.rows)
     columns = tuple(column for column in view.columns if column.key not in ("unit", "factor_id"))
     place = site.region + (f", {site.provider}" if site.provider else "")
     return replace(view, key="in_force", sentence=f"The site is {place}.", rows=rows, columns=columns)

@@ -132,8 +132,8 @@ def by_project(ledger: Ledger, period: Period, project: str | None = None) -> Vi
     rest = view.rows[MOST_BARS:]
     names = [row["project"] for row in rows] + ([plural(len(rest), "other")] if rest else [])
     cells = [row["carbon_g"] for row in rows] + ([sum_of([row["carbon_g"] for row in rest])] if rest else [])
-    ends = [tuple(getattr(cell, end) for cell in cells) for end in ("mid", "low", "high")]
-    series = Series("Carbon", tuple(names), *ends)
+    mid, low, high = (tuple(getattr(cell, end) for cell in cells) for end in ("mid", "low", "high"))
+    series = Series("Carbon", tuple(names), mid, low, high)
     scale = scale_for("g", max((cell.mid or 0 for cell in cells), default=None))
     alt = "; ".join(f"{name} {amount(cell.mid, 'g', scale)}" for name, cell in zip(names, cells, strict=True))
     figure = Figure("bars", "Carbon by project", "g", (series,), f"Carbon by project: {alt}.") if rows else None

@@ -192,7 +192,8 @@ def _power(assess: Assessor, facts: Mapping[str, Any], used: pa.Table) -> View:
     before = [0.0, *(row["at_s"] for row in found)]  # a device's values are not taken when the run's are
     begins = [max(row["at_s"] - row["seconds"], at_s) for row, at_s in zip(found, before, strict=False)]
     x = tuple(at for row, begin in zip(found, begins, strict=True) for at in (begin, row["at_s"]))
-    series = Series("IT power", x, *(_twice(row[end] for row in found) for end in ("mid", "low", "high")))
+    mid, low, high = (_twice(row[end] for row in found) for end in ("mid", "low", "high"))
+    series = Series("IT power", x, mid, low, high)
     figure = Figure("trace", "Power over time", "W", (series,), alt)
     return View("power", "Power over time", columns=columns, rows=rows, figure=figure)
 
