@@ -36,6 +36,8 @@ from joulebook.accounting.units import J_PER_KWH, convert
 
 ALL_KINDS = KINDS | SCOPE_KINDS
 GRID = "location-based"  # what neither a contract nor a residual mix tells
+NOT_SPLIT = "no source splits the intensity of this place: what arises before the stack is in scope 2"
+AT_STACK = "the intensity of this place is of the stack alone: no source has what arises before it"
 AMOUNTS = ("facility_j", "location_g", "residual_g", "life_cycle_g", "upstream_g", "losses_g")
 
 # The formulas -----------------------------------------------------------------------------------------------------
@@ -88,6 +90,8 @@ class Stretch(NamedTuple):
     has_residual: bool
     has_split: bool  # into what is emitted at the stack and before it
     pieces: tuple[int, ...]
+    at_stack: bool = False  # the grid's factor has nothing of what arises before it
+    of_all: Range = (1.0, 1.0, 1.0)  # which part it is of the electricity of the whole home
 
     def of(self, name: str) -> Range:
         """An amount that is never unknown: the world has its factors."""
@@ -112,10 +116,22 @@ def stretches(assess: Assessor, scope: Scope, contracts: Sequence[Contract]) -> 
     return [_stretch(pair, row) for pair, row in found if row["facility_j_mid"] is not None]
 
 
+def of_whole(own: Sequence[Stretch], whole: Sequence[Stretch]) -> list[Stretch]:
+    """A project's stretches, each with the part that it is of the whole home's, of which they are cut alike."""
+    of_home = {stretch.start: stretch.of("facility_j") for stretch in whole}
+    return [stretch._replace(of_all=_part(stretch.of("facility_j"), of_home[stretch.start])) for stretch in own]
+
+
+def _part(part: Range, whole: Range) -> Range:
+    low, mid, high = (some / every if every else 1.0 for some, every in zip(part, whole, strict=True))
+    return low, mid, high
+
+
 def _stretch(pair: tuple[datetime, datetime], row: Mapping[str, Any]) -> Stretch:
     amounts = {name: _range(row, name) for name in AMOUNTS}
     method = METHODS[int(row["method_rank"])]
-    return Stretch(*pair, amounts, method, bool(row["has_residual"]), bool(row["has_split"]), tuple(row["pieces"]))
+    flags = (bool(row["has_residual"]), bool(row["has_split"]), tuple(row["pieces"]), bool(row["at_stack"]))
+    return Stretch(*pair, amounts, method, *flags)
 
 
 def _range(row: Mapping[str, Any], name: str) -> Range | None:
@@ -134,7 +150,8 @@ def _stretch_sql(assess: Assessor, project: str | None) -> str:
     energies = ", ".join(f"{energy_sql(end)} as it_{end}" for end in ENDS)
     return f"""
         select {sums}, max(method_rank) as method_rank, bool_and(residual_mix_mid is not null) as has_residual,
-               bool_and(coalesce(upstream_share_mid, carbon_intensity_direct_mid) is not null) as has_split,
+               bool_and(coalesce(nullif(upstream_share_mid, 0), carbon_intensity_direct_mid) is not null) as has_split,
+               bool_or(upstream_share_mid = 0 and carbon_intensity_direct_mid is null) as at_stack,
                list(distinct piece) as pieces
         from (select *, {amounts} from (
             select *, {energies}, {METHOD_RANK_SQL} as method_rank
@@ -183,9 +200,9 @@ def total(stretches: Sequence[Stretch], name: str, unit: str = "g") -> Estimate:
 
 
 def upstream(stretches: Sequence[Stretch]) -> Estimate:
-    """Category 3, before the stack; unknown where nobody splits the intensity of the place."""
+    """Category 3, before the stack; unknown where nobody splits the intensity of the place, or has the stack alone."""
     if not all(stretch.has_split for stretch in stretches):
-        return unknown("g", "no source splits the intensity of this place: what arises before the stack is in scope 2")
+        return unknown("g", AT_STACK if any(stretch.at_stack for stretch in stretches) else NOT_SPLIT)
     return total(stretches, "upstream_g")
 
 
@@ -204,13 +221,14 @@ class Covered:
 def market(stretches: Sequence[Stretch], contracts: Sequence[Contract], place: str) -> tuple[Estimate, list[Covered]]:
     """Scope 2, market-based, and what each contract covers. Of a contract's MWh each day has an equal part.
 
-    Contracts are used up in their order; what none covers is by the residual mix, else by the grid.
+    It is matched with all that was used in the time that is asked for. Contracts are used up in their order; what none
+    covers is by the residual mix, else by the grid. A contract is the whole home's: a project has its part of it.
     """
     reasons = {contract: contract.fails(place) for contract in contracts}
     usable = [contract for contract in contracts if not reasons[contract]]
     used = dict.fromkeys(contracts, 0.0)
     for stretch in stretches:
-        for contract, part_j in _parts(stretch, stretch.of("facility_j")[1], usable).items():
+        for contract, part_j in _parts(stretch, 1, usable).items():
             used[contract] += part_j
     told = [Covered(contract, energy_j, reasons[contract]) for contract, energy_j in used.items()]
     if not stretches:
@@ -222,7 +240,7 @@ def market(stretches: Sequence[Stretch], contracts: Sequence[Contract], place: s
 def _market_g(stretch: Stretch, end: int, contracts: Sequence[Contract]) -> float:
     """Scope 2 of a stretch after contracts, at one end of the range: who used more has more without a contract."""
     whole_j, residual_g = stretch.of("facility_j")[end], stretch.of("residual_g")[end]
-    parts = _parts(stretch, whole_j, contracts)
+    parts = _parts(stretch, end, contracts)
     covered_j = sum(parts.values())
     if not covered_j:
         return residual_g
@@ -240,12 +258,13 @@ def by_what(own: Sequence[Stretch], covered: Sequence[Covered]) -> str:
     return " + ".join(named if used_j >= whole_j * (1 - 1e-9) and used_j else [*named, rest])
 
 
-def _parts(stretch: Stretch, left_j: float, contracts: Iterable[Contract]) -> dict[Contract, float]:
-    """What each contract covers of the energy of a stretch (J), in their order."""
+def _parts(stretch: Stretch, end: int, contracts: Iterable[Contract]) -> dict[Contract, float]:
+    """What each contract covers of the energy of a stretch (J), in their order, at one end of the range."""
+    left_j, of_all = stretch.of("facility_j")[end], stretch.of_all[end]
     parts: dict[Contract, float] = {}
     for contract in contracts:
         if midnight(contract.start) < stretch.end and stretch.start < midnight(contract.end) and left_j > 0:
-            parts[contract] = min(left_j, _share_j(contract, stretch))
+            parts[contract] = min(left_j, _share_j(contract, stretch) * of_all)
             left_j -= parts[contract]
     return parts
 

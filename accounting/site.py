@@ -52,19 +52,11 @@ class Site:
     premises: str | None = None
     carbon_price_usd_per_t: Range | None = None
 
-    @property
-    def is_cloud(self) -> bool:
-        """Whether the machine is somebody else's: said, else by whether its region or provider is a cloud's."""
-        if self.premises:
-            return self.premises == "cloud"
-        return self.region.partition(":")[1] == ":" or (self.provider or "").lower() in CLOUDS
-
 
 RANGES = tuple(field.name for field in fields(Site) if "Range" in str(field.type))
 # Idle energy of a node goes to its runs by what they reserved, in equal parts, or to nobody.
 IDLE_POLICIES = ("reservation", "equal", "none")
 PREMISES = ("own", "cloud")
-CLOUDS = ("aws", "azure", "gcp", "oracle", "ovh")
 LEAST = {
     "pue": 1.0,
     "it_overhead": 1.0,

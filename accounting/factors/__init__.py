@@ -12,7 +12,7 @@ contracts   contracts and certificates for electricity, and whether they meet th
 from __future__ import annotations
 
 from joulebook.accounting.factors.fact import COLUMNS, DIMENSIONS, Dimensions, Factor
-from joulebook.accounting.factors.regions import Located, locate, unknown_region
+from joulebook.accounting.factors.regions import Located, is_cloud, locate, unknown_region
 from joulebook.accounting.factors.series import Series, Spell
 from joulebook.accounting.factors.store import (
     CATALOGUES,
@@ -39,6 +39,7 @@ __all__ = [
     "Series",
     "Spell",
     "factor_set",
+    "is_cloud",
     "load",
     "locate",
     "parse_table",

@@ -39,6 +39,8 @@ UNITS = {
 G_PER_KWH_OF_LB_PER_MWH = 0.45359237
 HOUR = timedelta(hours=1)
 MOST_LINES = 2_000_000
+MOST = 1e9  # far above any value of a grid
+YEARS = (1970, 2200)  # from, and before
 # How far an hour's value that comes without a range may be off: as the annual rows have it.
 WIDEN = 0.15
 
@@ -73,8 +75,8 @@ class Line:
             value = float(self.text(column))
         except ValueError:
             value = math.nan
-        if not least <= value < math.inf:
-            raise self.wrong(column, f"a number from {least:g} up")
+        if not least <= value <= MOST:
+            raise self.wrong(column, f"a number from {least:g} up" if not value > MOST else f"a number up to {MOST:g}")
         return value
 
     def instant(self, column: str) -> datetime:
@@ -83,6 +85,8 @@ class Line:
             when = datetime.fromisoformat(self.text(column))
         except ValueError:
             raise self.wrong(column, "a time such as 2026-01-31T13:00") from None
+        if not YEARS[0] <= when.year < YEARS[1]:
+            raise self.wrong(column, f"a time from {YEARS[0]} to {YEARS[1] - 1}")
         return when.astimezone(UTC).replace(tzinfo=None) if when.tzinfo else when
 
     def wrong(self, column: str, wanted: str) -> FactorError:

@@ -16,6 +16,9 @@ from importlib import resources
 
 from joulebook.accounting.errors import FactorError, InputError
 from joulebook.accounting.factors.store import WORLD, FactorSet
+from joulebook.accounting.site import Site
+
+CLOUDS = ("aws", "azure", "gcp", "oracle", "ovh")  # whose machines are somebody else's
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,29 @@ def cloud_regions() -> dict[tuple[str, str], CloudRegion]:
 
 
 def locate(region: str, provider: str | None = None) -> Located:
-    """Where a region is. `provider` decides between clouds and is kept. Raises InputError for `cloud:unknown`."""
-    text = region.strip()
+    """Where a region is. `provider` decides between clouds and is kept.
+
+    Raises InputError for `cloud:unknown`, and for a region of one cloud with another for its provider.
+    """
+    text, whose = region.strip(), (provider or "").lower()
     cloud, colon, name = text.lower().rpartition(":")
     named = [row for row in cloud_regions().values() if row.region == name and cloud in ("", row.provider)]
-    wanted = [row for row in named if provider is None or row.provider == provider.lower()] or named
+    wanted = [row for row in named if whose in ("", row.provider)]
+    if named and not wanted and any(row.provider == whose for row in cloud_regions().values()):
+        raise InputError(unknown_region(f"{whose}:{name}"))
+    wanted = wanted or named
     if len(wanted) == 1:
         return Located(wanted[0].place, provider or wanted[0].provider, wanted[0])
     if colon:
         raise InputError(unknown_region(text))
     return Located(text.upper(), provider)
+
+
+def is_cloud(site: Site) -> bool:
+    """Whether a site's machines are somebody else's: said, else by whether its region or provider is a cloud's."""
+    if site.premises:
+        return site.premises == "cloud"
+    return (locate(site.region, site.provider).provider or "").lower() in CLOUDS
 
 
 def unknown_region(region: str, factors: FactorSet | None = None, also: tuple[str, ...] = ()) -> str:

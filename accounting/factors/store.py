@@ -15,6 +15,7 @@ import csv
 import hashlib
 import io
 import math
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -29,6 +30,7 @@ from joulebook.accounting.factors.series import Series, load_series
 # How well a factor fits, best first. `declared` comes from the site file, not from a table.
 MATCHES = ("declared", "exact", "older", "newer", "parent", "world")
 WORLD = "WORLD"
+_STATE = re.compile(r"[A-Za-z]{2}(-[A-Za-z0-9]{1,3})+")  # ISO 3166-2, and what is within
 CATALOGUES = (
     "accelerators.csv",
     "cloud_regions.csv",
@@ -123,9 +125,9 @@ class FactorSet:
 
 
 def _places(region: str) -> Iterable[str]:
-    """`US-CA` → US-CA, US, WORLD."""
-    parts = region.split("-")
-    chain = ["-".join(parts[: len(parts) - i]) for i in range(len(parts))] if len(parts[0]) == 2 else [region]
+    """`US-CA` → US-CA, US, WORLD. What has not the form of a state (`us-east-9`) is in no country."""
+    parts = region.split("-") if _STATE.fullmatch(region) else [region]
+    chain = ["-".join(parts[:end]) for end in range(len(parts), 0, -1)]
     return [*(place for place in chain if place.upper() != WORLD), WORLD]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from joulebook.accounting.assess import Assessor
-from joulebook.accounting.factors import locate
+from joulebook.accounting.factors import is_cloud, locate
 from joulebook.accounting.factors.contracts import load_contracts
 from joulebook.accounting.lines import Scope as Window
 from joulebook.accounting.returns.recorded import Scope
@@ -37,7 +37,7 @@ def market_of(assess: Assessor, scope: Scope, grid: str | None) -> Market | None
 
     None where nothing is bought: no electricity of one's own, or machines in somebody else's cloud.
     """
-    if grid is None or assess.site.is_cloud:
+    if grid is None or is_cloud(assess.site):
         return None
     contracts = load_contracts(assess.ledger.home)
     place = locate(assess.site.region, assess.site.provider).place

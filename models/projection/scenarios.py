@@ -6,7 +6,7 @@ The rows of `common` hold in all scenarios that do not say otherwise. A driver w
 scenario: the range of a result is then that of everything else. A file is TOML:
 
     base = "intermediate"              # the preset that holds where the file is silent
-    genai_growth = [4.0, 6.0, 9.0]     # low, mid, high; or one number
+    genai_growth = [4.0, 6.0, 9.0]     # low, mid, high: its P5, P50, P95; or one number
     model_size = {value = 1.5, low = 1.2, high = 2.0, source = "our roadmap of October 2026"}
     usage_cap = 20                     # logistic growth towards this multiple of today's use
     [grid_carbon_in]                   # for one region: grams per kWh, 2030 over 2024
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from joulebook.accounting.uncertainty import Dist
 
 COMMON = "common"
+LOPSIDED = "lopsided lognormal"
 PRESETS = ("intermediate", "steady", "high", "limited", "breakthrough", "iea")
 STRESS = "high"
 # What may be written of a driver that no preset has a row for.
@@ -71,11 +72,15 @@ class Driver:
 
     @property
     def dist(self) -> Dist:
-        """A lognormal has its median at the value, and is as wide as from low to high (P5 to P95)."""
+        """A lognormal has its median at the value, and is as wide as from low to high (P5 to P95); a lopsided one has
+        these three as its P5, P50 and P95.
+        """
         if self.distribution == "triangular":
             return triangular(*self.range)
         if self.distribution == "uniform":
             return uniform(self.low, self.high)
+        if self.distribution == LOPSIDED:
+            return lognormal(*self.range)
         half = (self.high / self.low) ** 0.5
         return lognormal(self.value / half, self.value, self.value * half)
 
@@ -179,7 +184,7 @@ def _own(where: str, scenario: Scenario, name: str, written: object) -> Driver:
     least, most = BOUNDS.get(name, (LEAST, MOST))
     if not least <= low <= value <= high <= most:
         raise InputError(f"{where}: {written!r} must be a number or low, mid, high, from {least:g} to {most:g}")
-    shape = "triangular" if low <= 0 or (known and known.distribution == "triangular") else "lognormal"
+    shape = "triangular" if low <= 0 or (known and known.distribution == "triangular") else LOPSIDED
     unit = known.unit if known else "1"
     return Driver(name, value, low, high, unit, "fixed" if low == high else shape, source, where, "")
 

@@ -175,7 +175,7 @@ def _row(subject: Subject, category: str) -> dict[str, Any]:
 
 
 def _sentence(gwp: Mapping[str, Any]) -> str:
-    parts = {"running it": gwp["operational"], "making its hardware, by time": gwp["embodied"]}
+    parts = {"running it": gwp["operational"], "making its hardware": gwp["embodied"]}
     told = [f"{mid_of(amount)} of CO₂e from {what}" for what, amount in parts.items() if amount.known]
     missing = [f"{what} is not known: {amount.reason}" for what, amount in parts.items() if not amount.known]
     return f"{' and '.join(told)}.{''.join(f' What comes from {each}.' for each in missing)}"

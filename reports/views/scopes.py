@@ -8,7 +8,7 @@ from typing import Any
 
 from joulebook.accounting.declared import load_assets, load_fuel
 from joulebook.accounting.estimates import Estimate, between, ends_of, unknown
-from joulebook.accounting.factors import MATCHES, locate
+from joulebook.accounting.factors import MATCHES, is_cloud, locate
 from joulebook.accounting.factors.contracts import Contract, load_contracts
 from joulebook.accounting.in_force import worst_match
 from joulebook.accounting.ledger import Ledger
@@ -21,6 +21,7 @@ from joulebook.accounting.scopes import (
     fuel_g,
     inventory,
     market,
+    of_whole,
     pieces_of,
     stretches,
     total,
@@ -39,6 +40,8 @@ COLUMNS = (
 )  # fmt: skip
 PROVIDERS = "the machines are in somebody else's cloud: their electricity is in scope 3, category 1"
 OWN = "the machines are one's own: their electricity is in scope 2"
+OWN_HARDWARE = "the machines are one's own: their hardware is in category 2, whole when it was bought"
+OF_HOME = "it is declared for the whole home and not by project: ask without --project"
 
 
 def scopes(ledger: Ledger, period: Period, project: str | None = None) -> View:
@@ -47,6 +50,8 @@ def scopes(ledger: Ledger, period: Period, project: str | None = None) -> View:
     contracts = load_contracts(ledger.home)
     asked = Scope(period.start if period.start > ALL_TIME else None, period.end, project)
     own = stretches(subject.assess, asked, contracts)
+    if project is not None and contracts:
+        own = of_whole(own, stretches(subject.assess, asked._replace(project=None), contracts))
     by_market, covered = market(own, contracts, locate(subject.site.region, subject.site.provider).place)
     called = recorded(ledger, asked, subject.site)
     rows = tuple(_rows(subject, own, by_market, covered, called))
@@ -77,8 +82,13 @@ def _rows(
 ) -> list[dict[str, Any]]:
     home, first, last = subject.ledger.home, subject.period.start, subject.period.end
     days = first.date(), (last + timedelta(days=1, microseconds=-1)).date()
-    match, is_cloud = _match(subject, own), subject.site.is_cloud
-    cloud = (total(own, "life_cycle_g"), subject.embodied("gwp_g")) if is_cloud else (unknown("g", OWN),) * 2
+    match, of_cloud = _match(subject, own), is_cloud(subject.site)
+    cloud = (
+        (total(own, "life_cycle_g"), subject.embodied("gwp_g"))
+        if of_cloud
+        else (unknown("g", OWN), unknown("g", OWN_HARDWARE))
+    )
+    of_home = unknown("g", OF_HOME) if subject.project is not None else None
     electricity = {
         "scope_2_location": (total(own, "location_g"), match),
         "scope_2_market": (by_market, by_what(own, covered)),
@@ -86,12 +96,12 @@ def _rows(
         "scope_3_3_losses": (_losses(own), match),
     }
     told: dict[str, tuple[Estimate, str | None]] = {
-        "scope_1": (fuel_g(load_fuel(home), *days), None),
+        "scope_1": (of_home or fuel_g(load_fuel(home), *days), None),
         "scope_3_1_api": (_sum_of([each.of("gwp_g") for each in called]), None),
         "scope_3_1_cloud": (cloud[0], match),
         "scope_3_1_cloud_hardware": (cloud[1], None),
-        "scope_3_2": (inventory(load_assets(home), *days, "gwp_g", "g"), None),
-        **(dict.fromkeys(electricity, (unknown("g", PROVIDERS), None)) if is_cloud else electricity),
+        "scope_3_2": (of_home or inventory(load_assets(home), *days, "gwp_g", "g"), None),
+        **(dict.fromkeys(electricity, (unknown("g", PROVIDERS), None)) if of_cloud else electricity),
     }
     remarks = {"scope_3_1_api": _of_engines(called)}
     return [_row(key, amount, fit, remarks.get(key, "")) for key in LINES for amount, fit in [told[key]]]
@@ -110,7 +120,9 @@ def _row(key: str, amount: Estimate, match: str | None, remark: str) -> dict[str
 def _of_engines(called: Sequence[Called]) -> str:
     """What the sum of calls is, and what is not in it."""
     left_out = sum(each.calls for each in called if not each.of("gwp_g").known)
+    untold = sum(each.untold for each in called if each.of("gwp_g").known)
     without = f"; without {plural(left_out, 'call')} that no engine knows" if left_out else ""
+    without += f"; without {plural(untold, 'call')} of which nobody knows the tokens" if untold else ""
     return f"from the lowest to the highest engine{without}"
 
 
