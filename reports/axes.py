@@ -64,15 +64,10 @@ def log_axis(values: Sequence[float]) -> tuple[Axis, list[Tick]]:
     low, high = math.log10(min(values)), math.log10(max(values))
     room = max(0.15, (high - low) * 0.06)
     axis = Axis(low - room, high + room)
-    steps = (1, 2, 5) if is_short(low, high) else (1,)
+    steps = (1, 2, 5) if high - low < 2 else (1,)
     powers = range(math.floor(axis.start), math.floor(axis.end) + 1)
     ticks = [(n + math.log10(step), fmt.number(step * 10.0**n, 1)) for n in powers for step in steps]
     return axis, [tick for tick in ticks if axis.start <= tick[0] <= axis.end]
-
-
-def is_short(low: float, high: float) -> bool:
-    """Whether an axis of logarithms has too few whole powers for its ticks."""
-    return high - low < 2
 
 
 def year_ticks(first: float, last: float) -> list[Tick]:

@@ -15,7 +15,7 @@ from datetime import date
 from typing import Any
 
 from joulebook.reports import format as fmt
-from joulebook.reports.axes import is_short
+from joulebook.reports.axes import log_axis
 from joulebook.reports.canvas import (
     LABEL_CHARS,
     LINE,
@@ -157,16 +157,19 @@ def x_scale(figure: Figure) -> tuple[str, float]:
 
 def _scatter_axes(canvas: Canvas, unit: str) -> None:
     if canvas.figure.is_log_x:
-        canvas.plot.update_xaxes(type="log", dtick="D2" if is_short(*_powers(canvas.figure)) else 1)
+        canvas.plot.update_xaxes(type="log", **_log_ticks(canvas.figure))
     else:
         canvas.plot.update_xaxes(rangemode="tozero", nticks=6)
     canvas.plot.update_xaxes(showgrid=True, exponentformat="none", tickprefix="$" if unit == "$" else "")
     canvas.plot.update_yaxes(rangemode="normal")
 
 
-def _powers(figure: Figure) -> tuple[float, float]:
-    xs = [x for series in figure.series for x in series.x if x > 0] or [1.0]
-    return math.log10(min(xs)), math.log10(max(xs))
+def _log_ticks(figure: Figure) -> dict[str, Any]:
+    """The ticks that paper has: Plotly writes 2 and 5 without their power of ten."""
+    _, size = x_scale(figure)
+    ends = [end for s in figure.series for ends in (s.x, s.x_low, s.x_high) for end in ends if end]
+    _, ticks = log_axis([end / size for end in ends] or [1.0])
+    return {"tickvals": [10.0**power for power, _ in ticks], "ticktext": [text for _, text in ticks]}
 
 
 def _add_points(canvas: Canvas, series: Series, hue: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from joulebook.accounting.ledger import Ledger
 from joulebook.reports.view import Column, Figure, Series, View
 from joulebook.reports.views.common import Period, listed, naive
-from joulebook.reports.views.normalised import row_of, unequal, usual_basis
+from joulebook.reports.views.normalised import row_of, short_names, unequal, usual_basis
 
 if TYPE_CHECKING:
     from joulebook.models.runtime.compare import Basis, Compared
@@ -107,7 +107,7 @@ def _figure(name: str, metric: str, rows: Sequence[Mapping[str, Any]]) -> Figure
     series = tuple(
         Series(
             title, tuple(row[name].mid for row in some), tuple(row["quality"] for row in some),
-            names=tuple(row["model"].rpartition("/")[2] for row in some), x_low=tuple(row[name].low for row in some),
+            names=short_names([row["model"] for row in some]), x_low=tuple(row[name].low for row in some),
             x_high=tuple(row[name].high for row in some), role=role,
         )
         for title, some, role in kinds if some

@@ -145,12 +145,18 @@ def _figure(found: Sequence[Compared]) -> Figure | None:
     told = [each for each in found if each.took]
     if not told:
         return None
-    names = tuple(each.model for each in told)
+    names = short_names([each.model for each in told])
     kinds = {"Raw": "raw_s", "Denoised": "denoised_s", "Idealized": "idealized_s"}
     series = tuple(
         Series(label, names, tuple(getattr(each.took, name) for each in told)) for label, name in kinds.items()
     )
     return Figure("bars", "Median runtime of the calls", "s", series, _sentence(found) or plural(len(told), "model"))
+
+
+def short_names(models: Sequence[str]) -> tuple[str, ...]:
+    """Names for a figure: without provider and owner, as long as they then still differ."""
+    bare = tuple(model.rpartition("/")[2] for model in models)
+    return bare if len(set(bare)) == len(bare) else tuple(models)
 
 
 def _notes(found: Sequence[Compared]) -> list[str]:
