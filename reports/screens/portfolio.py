@@ -92,11 +92,13 @@ def _tell() -> None:
 
 
 def _editor(source: str, rows: list[dict[str, str]]) -> pd.DataFrame:
-    from joulebook.models.projection.portfolio import FIELDS, NUMBERS
+    from joulebook.models.projection.portfolio import FIELDS, NUMBERS, SHARES
 
     frame = pd.DataFrame(rows, columns=list(FIELDS), dtype="object")
     for field in NUMBERS:
         frame[field] = pd.Series(pd.to_numeric(frame[field]), dtype="float64")
+    for field in SHARES:
+        frame[field] = [text or None for text in frame[field]]
     key = f"use cases {source} {st.session_state.get(KEPT, 0)}"
     return st.data_editor(
         frame, key=key, num_rows="dynamic", hide_index=True, height="content",
