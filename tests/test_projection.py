@@ -267,6 +267,15 @@ def test_a_scenario_of_ones_own(tmp_path):
     assert index(study(), scenario)["energy"][-1] == pytest.approx(24.402 * 4.4 / 9 * 4.5 / 5, rel=1e-4)
 
 
+def test_a_range_of_ones_own_is_drawn_as_it_is_written(tmp_path):
+    path = tmp_path / "plan.toml"
+    path.write_text("hardware = [4.0, 5.0, 8.0]\n")
+    at = np.array([0.05, 0.5, 0.95])
+    assert scenario_of(str(path)).drivers["hardware"].dist(at) == pytest.approx([4, 5, 8])
+    # that of the table: 4.4 ÷ and × √(8 ÷ 3)
+    assert preset("intermediate").drivers["hardware"].dist(at) == pytest.approx([2.694, 4.4, 7.185], rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

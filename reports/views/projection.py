@@ -223,7 +223,10 @@ def _drivers(made: Projection) -> tuple[View, View]:
     every = made.scenario.drivers.values()
     ranged, fixed = (tuple(_driver_row(each) for each in every if each.fixed is is_fixed) for is_fixed in (False, True))
     values = "PUE, life and price of carbon are values, not ratios."
-    note = f"A lognormal has its median at the value and is as wide as from low (P5) to high (P95). {values}"
+    note = (
+        "A lognormal has its median at the value and is as wide as from low (P5) to high (P95); a lopsided one has "
+        f"low, value and high as its P5, P50 and P95. {values}"
+    )
     held = tuple(column for column in columns if column.key not in ("low", "high", "distribution"))
     return (
         View("drivers", "Drivers with a range", columns=columns, rows=ranged, notes=(note,)),
