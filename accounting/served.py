@@ -94,10 +94,11 @@ def shared(pieces: Sequence[Piece], calls: Sequence[Open]) -> Shares:
 def _power_edges(pieces: Sequence[Piece]) -> Iterator[tuple[float, _Now]]:
     """When the power goes up, and down again."""
     for piece in pieces:
-        seconds = max(piece.to_s - piece.from_s, SHORTEST_S)
+        to_s = max(piece.to_s, piece.from_s + SHORTEST_S)
+        seconds = to_s - piece.from_s  # of the edges as they are: next to a late hour a microsecond is a rounded one
         low, mid, high = (round(energy_j / seconds * EXACT) for energy_j in piece.energy_j)
         yield piece.from_s, _Now(low, mid, high)
-        yield piece.from_s + seconds, _Now(-low, -mid, -high)
+        yield to_s, _Now(-low, -mid, -high)
 
 
 def _call_edges(calls: Sequence[Open]) -> Iterator[tuple[float, _Now]]:

@@ -12,8 +12,8 @@ it has the daemons too. The value goes on from where it was, whichever sum moves
 not ask: its own clock is finer than a cgroup's, which the scheduler brings up to date now and then.
 
 Live descendants are found by walking /proc and only if there are children at all. The walk is done by `refresh`, at
-ticks and at the edges of a run; `read` asks the descendants that the last walk found. Without /proc there are only the
-first two terms.
+the edges of a run and at ticks a second and a half apart at least; `read` asks the descendants that the last walk
+found. Without /proc there are only the first two terms.
 """
 
 from __future__ import annotations

@@ -56,6 +56,7 @@ METER_GROUP = "joulebook.meters"
 BUILT_IN_METERS = ("cpu-time", "replay")
 SYNC_S = 1.0
 READINGS_SYNC_S = 10.0
+REFRESH_S = 1.5  # descendants are looked for at the edges of a run and at ticks so long apart at least
 THREAD_NAME = "joulebook"
 SENSOR_THREAD_NAME = "joulebook-sensors"
 EDGE_WAIT_S, TICK_WAIT_S = 0.05, 0.5  # for the node's sensors; for a tick of theirs
@@ -194,6 +195,7 @@ class Recorder:
         self._expected_s = 0.0  # when the next tick is to come, whoever ticks
         self._trusted_s = 0.0  # how long the sensors' thread is waited for
         self._synced_s = 0.0
+        self._refreshed_s = -math.inf  # the last tick that looked for descendants
         self._stirred = threading.Lock()  # free when the thread is to look at once
         self._stirred.acquire()
         self._threads: list[threading.Thread] = []
@@ -265,10 +267,13 @@ class Recorder:
         self._turn.run(self._take, self._node_now(None) if self.tops else None)
 
     def _tick(self, due_s: float, node: NodeSensors | None) -> None:
-        self._note_lateness(time.monotonic() - self._expected_s)
+        now_s = time.monotonic()
+        self._note_lateness(now_s - self._expected_s)
         self._expected_s = due_s + self._interval_s
         batch = attempt("sensors", None, node.tick) if node is not None and self.tops else None
-        self._turn.run(self._take, batch)
+        fresh = now_s - self._refreshed_s >= REFRESH_S
+        self._refreshed_s = now_s if fresh else self._refreshed_s
+        self._turn.run(self._take, batch, fresh)
 
     def _tick_with_sensors(self, due_s: float) -> bool:
         """A tick on their thread. Whether another has to come: for a run, or for what is to be synced."""
@@ -279,10 +284,10 @@ class Recorder:
             self._stir()
         return bool(self.tops) or not may_sync
 
-    def _take(self, batch: Batch | None) -> None:
+    def _take(self, batch: Batch | None, fresh: bool = True) -> None:
         self._silent.clear()
         if self.tops:
-            counters = self._sample(fresh=True) + self._of_node(batch)
+            counters = self._sample(fresh) + self._of_node(batch)
             self.journal.write("reading", {"open": len(self.tops), "counters": counters})
 
     def _sample(self, fresh: bool) -> list[dict[str, Any]]:

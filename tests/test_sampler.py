@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 import warnings
+from unittest.mock import Mock
 
 import pytest
 from recording import (
@@ -155,6 +156,16 @@ def test_readings_are_taken_while_a_run_is_open_and_only_then(home):
     ends = [event for event in found if event["event"] in ("span_start", "span_end")]
     between = [e for e in of(found, "reading") if ends[1]["seq"] < e["seq"] < ends[2]["seq"]]
     assert between == []
+
+
+def test_what_a_meter_looks_for_it_does_at_the_edges_of_a_run_and_now_and_then(home):
+    meter = DialMeter(gpu0=0.0)
+    meter.refresh = Mock()
+    configure(meters=[meter], interval_s=0.02)
+    with track("run"):
+        with track("step"):
+            wait_until(lambda: len(of(events(home), "reading")) >= 5)
+        assert meter.refresh.call_count == 2  # at its start and at the first tick
 
 
 def test_ticks_that_could_not_be_kept_are_a_gap(home):

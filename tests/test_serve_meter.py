@@ -99,6 +99,10 @@ def test_shares_and_idle_time_add_up_to_the_energy_of_the_run(pieces, calls):
     assert all(call.mid <= call.high * (1 + 1e-6) + 1e-3 for call in shares.calls)
 
 
+def test_what_is_used_in_no_time_late_in_a_run_is_all_told():
+    assert shared([Piece(65536, 65536, Ends(145, 145, 145))], []).idle == pytest.approx((145, 145, 145), rel=1e-12)
+
+
 def a_served_run(home):
     journal = HandmadeJournal(home, version=3)
     journal.sensor("plug", "J", method="measured")

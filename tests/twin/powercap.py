@@ -192,8 +192,7 @@ class _Counter:
     def renew(self, now_s: float) -> None:
         state = self._state_at(now_s)
         if state != self._state:
-            self._leave()
-            self._enter(state, _text(value_uj(self._zone, now_s, self._faults)))
+            self._become(state, _text(value_uj(self._zone, now_s, self._faults)))
         if state == "there":
             os.pwrite(self._fd, _text(value_uj(self._zone, now_s, self._faults)), 0)
 
@@ -201,27 +200,21 @@ class _Counter:
         active = [fault.kind for fault in self._faults if fault.from_s <= now_s < fault.to_s]
         return next((kind for kind in active if kind in ("removed", "directory", "empty")), "there")
 
-    def _leave(self) -> None:
-        if self._state == "directory":
-            self._path.rmdir()
-        elif self._state != "removed":
+    def _become(self, state: str, value: bytes) -> None:
+        """In one step, as in sysfs: nobody sees a file without its content, or none between two."""
+        if self._state in ("there", "empty"):
             os.close(self._fd)
-            self._path.unlink()
-
-    def _enter(self, state: str, value: bytes) -> None:
         self._state = state
-        if state == "directory":
-            self._path.mkdir()
-        elif state != "removed":
-            self._fd = self._appear(value if state == "there" else b"")
-
-    def _appear(self, content: bytes) -> int:
-        """A file that nobody sees before it has its content, as in sysfs."""
+        if state == "removed":
+            self._path.unlink()
+            return
         draft = self._path.with_suffix(".new")
-        fd = os.open(draft, os.O_WRONLY | os.O_CREAT, 0o444)
-        os.write(fd, content)
+        if state == "directory":
+            draft.symlink_to(".")
+        else:
+            self._fd = os.open(draft, os.O_WRONLY | os.O_CREAT, 0o444)
+            os.write(self._fd, value if state == "there" else b"")
         draft.rename(self._path)
-        return fd
 
 
 def _feed(root: Path, period_s: float) -> None:
