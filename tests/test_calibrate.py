@@ -11,6 +11,7 @@ import pytest
 
 from joulebook.accounting.errors import InputError, NotFound
 from joulebook.cli import main
+from joulebook.cli.probe_arguments import OUTPUTS, PROMPTS
 from joulebook.collectors.api.loopback import LoopbackServer, QuietHandler
 from joulebook.collectors.probe import Answer, Size, endpoint, plan, session
 from joulebook.collectors.probe.endpoint import Endpoint
@@ -20,7 +21,7 @@ from joulebook.models.runtime import calibrated, store
 
 TOKEN_S = 0.002  # of the server
 GRID = Plan((1, 64, 128, 256), (1, 8, 32), trials=3)
-GIVEN = ["--prompts", "1,64,128,256", "--outputs", "1,8,32", "--trials", "3", "--energy-seconds", "0"]
+GIVEN = ["--prompts", "1,64,128,256", "--outputs", "1,8,32", "--trials", "3", "--seconds", "0", "--energy-seconds", "0"]
 
 
 def law_s(prompt_tokens, output_tokens):
@@ -51,11 +52,17 @@ def calibrated_json(capsys, *given):
 
 
 def test_each_round_has_every_size_once_and_an_order_of_its_own():
-    asked = plan.order(plan.sizes(GRID), 3, seed=1)
-    rounds = [[size for trial, size in asked if trial == n] for n in range(3)]
+    rounds = [plan.shuffled(plan.sizes(GRID), trial, seed=1) for trial in range(3)]
     assert [sorted(one) for one in rounds] == [sorted(plan.sizes(GRID))] * 3
     assert rounds[0] != rounds[1]
-    assert asked == plan.order(plan.sizes(GRID), 3, seed=1)
+    assert rounds[0] == plan.shuffled(plan.sizes(GRID), 0, seed=1)
+
+
+def test_short_requests_have_more_trials():
+    patient = GRID._replace(seconds=0.5)
+    # 0.5 s ÷ 0.1 s; a long one has the 3 of the plan, one of next to nothing the most
+    assert [plan.trials_of(patient, runtime_s) for runtime_s in (0.1, 2.0, 1e-6, 0.0)] == [5, 3, 60, 60]
+    assert plan.trials_of(GRID, 1e-6) == 3
 
 
 def test_what_is_checked_lies_between_neighbours_and_was_not_fitted():
@@ -65,6 +72,9 @@ def test_what_is_checked_lies_between_neighbours_and_was_not_fitted():
     # of 6 × 5 sizes between, six that differ in both
     many = plan.between(Plan((1, 16, 64, 128, 256, 512, 1024), (1, 2, 4, 8, 16, 32, 64), 5))
     assert many == [(8, 3), (40, 6), (96, 12), (192, 24), (384, 48), (768, 3)]
+    # of 12 × 3, six from the first prompts to the last
+    defaults = plan.between(Plan(PROMPTS, OUTPUTS, 5))
+    assert defaults == [(2, 2), (24, 40), (80, 10), (224, 10), (448, 2), (896, 40)]
 
 
 def test_a_model_with_little_room_is_asked_for_what_fits():
@@ -76,7 +86,7 @@ def test_a_model_with_little_room_is_asked_for_what_fits():
 # Sessions
 
 
-def test_the_profile_is_the_law_of_the_undisturbed_half(by_law, capsys, home, tmp_path):
+def test_the_profile_is_the_law_of_the_undisturbed_trials(by_law, capsys, home, tmp_path):
     told = calibrated_json(capsys, "--local", *GIVEN, "--out", str(tmp_path / "out.json"))
     coefficients = told["profile"]["coefficients"]
     assert coefficients["per_output_token_s"]["mid"] == pytest.approx(0.005, rel=1e-6)
@@ -109,12 +119,20 @@ def test_a_session_that_was_broken_off_goes_on_where_it_was(by_law, capsys, home
     assert len(session.rows(folder / session.SAMPLES)) == 36 + 18
 
 
+def test_each_size_is_asked_until_it_took_so_long(tmp_path, by_law):
+    path, sizes, told = tmp_path / "samples.jsonl", [Size(1, 1), Size(2, 32)], []
+    # 20.1 ms but for one of 30 ms: 0.2 s are 10 of them; the other takes 0.18 s and has its 3 trials
+    session.times(path, sizes, Plan((1, 2), (1, 32), 3, seconds=0.2), Tiny(), lambda *at: told.append(at))
+    asked = [tuple(row["asked"]) for row in session.rows(path)]
+    assert (asked.count((1, 1)), asked.count((2, 32))) == (10, 3)
+    assert told[-1] == (13, 13)
+
+
 def test_half_a_line_is_asked_again(tmp_path, by_law):
-    path = tmp_path / "samples.jsonl"
-    wanted = plan.order([Size(1, 1), Size(2, 1)], 1)
-    session.times(path, wanted, Tiny(), lambda *_: None)
+    path, two = tmp_path / "samples.jsonl", Plan((1, 2), (1,), 1)
+    session.times(path, plan.sizes(two), two, Tiny(), lambda *_: None)
     path.write_bytes(path.read_bytes()[:-20])
-    session.times(path, wanted, Tiny(), lambda *_: None)
+    session.times(path, plan.sizes(two), two, Tiny(), lambda *_: None)
     assert sorted(row["asked"] for row in session.rows(path)) == [[1, 1], [2, 1]]
 
 
@@ -141,7 +159,8 @@ def test_what_it_will_take_is_said_before(by_law, capsys, home):
 
 
 def test_the_energy_of_a_size_is_that_of_its_run_by_its_requests(by_law, capsys, home):
-    given = ["--prompts", "1,8,16", "--outputs", "1,2,4", "--trials", "1", "--energy-seconds", "0.02"]
+    given = ["--prompts", "1,8,16", "--outputs", "1,2,4", "--trials", "1", "--seconds", "0",
+             "--energy-seconds", "0.02"]  # fmt: skip
     told = calibrated_json(capsys, "--local", *given)["profile"]["energy"]
     assert told["boundary"] == "it"
     (folder,) = (home / "calibrations").iterdir()
@@ -156,9 +175,9 @@ def test_the_energy_of_a_size_is_that_of_its_run_by_its_requests(by_law, capsys,
     assert float(first["energy_j"]) == pytest.approx(runs[row["run_id"]]["mid"] / row["requests"])
 
 
-def test_the_faster_half_counts_at_the_size_that_most_had():
+def test_the_fastest_third_counts_at_the_size_that_most_had():
     rows = [{"asked": [10, 1], "prompt_tokens": tokens, "output_tokens": 1, "runtime_s": runtime_s}
-            for tokens, runtime_s in ((11, 0.3), (12, 0.1), (11, 0.2), (11, 0.4))]  # fmt: skip
+            for tokens, runtime_s in ((11, 0.3), (12, 0.1), (11, 0.2), (11, 0.4), (11, 0.5))]  # fmt: skip
     assert [(row["prompt_tokens"], row["runtime_s"]) for row in calibrated.kept(rows)] == [(11, 0.1), (11, 0.2)]
     assert calibrated.kept([{"asked": [1, 1], "left_out": "no usage in the answer"}]) == []
 
@@ -278,16 +297,16 @@ def test_what_is_no_address_is_refused_and_not_said_again(url):
 def test_a_server_that_is_not_there_and_a_model_it_does_not_have(chat):
     chat.refusals = [404]
     with pytest.raises(NotFound, match="HTTP 404; is 'm' a model of it"):
-        Endpoint(f"{chat.url}/v1", "m")
+        Endpoint(f"{chat.url}/v1", "m").ask(50, 3)
     with pytest.raises(NotFound, match="cannot be asked"):
-        Endpoint("http://127.0.0.1:1/v1", "m")
+        Endpoint("http://127.0.0.1:1/v1", "m").ask(50, 3)
 
 
 @pytest.mark.parametrize("instead", [b'{\n  "choices": []\n}', b"data: {", b'data: {"choices": ["x"]}', b"<html>"])
 def test_a_server_that_streams_no_events_is_said(chat, instead):
     chat.instead = instead
     with pytest.raises(NotFound, match=r"does not stream the events of a chat|does not say how many tokens"):
-        Endpoint(f"{chat.url}/v1", "m")
+        Endpoint(f"{chat.url}/v1", "m").ask(50, 3)
 
 
 def test_what_may_cost_money_begins_only_with_a_yes(chat, monkeypatch, capsys):
@@ -299,6 +318,7 @@ def test_what_may_cost_money_begins_only_with_a_yes(chat, monkeypatch, capsys):
     told = calibrated_json(capsys, *given, "--dry-run")["estimate"]
     assert (told["prompt_tokens"], told["output_tokens"]) == (5961, 708)
     assert told["cost_usd"] == pytest.approx(5961 * 2.5e-6 + 708 * 10e-6)
+    assert chat.asked == []  # nothing is sent before the yes
     assert calibrated_json(capsys, *given, "--yes")["profile"]["model"] == "gpt-4o"
 
 

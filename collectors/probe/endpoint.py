@@ -45,28 +45,28 @@ class Endpoint:
                 raise InputError(f"the environment variable {key_variable}, which is to hold the key, is not set")
             self._headers["Authorization"] = f"Bearer {key}"
         self._lot = random.Random(seed)  # noqa: S311 - words, not a secret
-        self._words_per_token, self._overhead = 1.0, 0.0
+        self._words: tuple[float, float] | None = None  # per token, and tokens beside them; measured when first asked
         self._extra: dict[str, Any] = dict(KEPT_LONG)
-        self._measure_words()
 
     def about(self) -> About:
         where = "here" if _is_loopback(self._url.hostname or "") else "elsewhere"
         return About(self._model, "", None, f"server at {self._url.netloc}", {}, where=where)
 
     def ask(self, prompt_tokens: int, output_tokens: int) -> Answer:
-        words = max(1, round((prompt_tokens - self._overhead) * self._words_per_token))
-        answer = self._ask_words(words, output_tokens)
+        self._words = self._words or self._measured_words()
+        per_token, beside = self._words
+        answer = self._ask_words(max(1, round((prompt_tokens - beside) * per_token)), output_tokens)
         if not answer.left_out and answer.output_tokens != output_tokens:
             return answer._replace(left_out=f"ended early or late, after {answer.output_tokens} tokens")
         return answer
 
-    def _measure_words(self) -> None:
-        """How many tokens the server counts beside the words, and how many for each."""
+    def _measured_words(self) -> tuple[float, float]:
+        """How many words a token is, and how many tokens the server counts beside them."""
         few, many = (self._ask_words(count, 1) for count in (20, 220))
         if few.left_out or many.left_out or many.prompt_tokens <= few.prompt_tokens:
             raise NotFound(f"{self._url.geturl()} does not say how many tokens a prompt had: {few.left_out or 'usage'}")
-        self._words_per_token = 200 / (many.prompt_tokens - few.prompt_tokens)
-        self._overhead = max(0.0, few.prompt_tokens - 20 / self._words_per_token)
+        per_token = 200 / (many.prompt_tokens - few.prompt_tokens)
+        return per_token, max(0.0, few.prompt_tokens - 20 / per_token)
 
     def _ask_words(self, words: int, output_tokens: int) -> Answer:
         prompt = " ".join([str(self._lot.randrange(10**6)), *self._lot.choices(WORDS, k=words - 1)])

@@ -1,10 +1,12 @@
-"""Which sizes are probed, and in which order: drawn by lot in each round, so that a slow minute hits no one size.
+"""Which sizes are probed, how often, and in which order: drawn by lot in each round, so that a slow minute hits no one.
 
-The sizes that check the profile are asked in the same rounds: what slows the machine slows them alike.
+The sizes that check the profile are asked in the same rounds: what slows the machine slows them alike. A request of
+milliseconds is soon disturbed, and cheap: it has more trials than a long one.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from itertools import pairwise, product
@@ -15,18 +17,17 @@ from joulebook.collectors.probe import Size
 
 CHECKS = 6
 LEAST = 2  # prompt sizes, and sizes of the answer: fewer tell no slope
-
-
-Asked = tuple[int, Size]  # which trial of a size
+MOST_TRIALS = 60
 
 
 class Plan(NamedTuple):
-    """A grid of prompts × outputs, each asked `trials` times."""
+    """A grid of prompts × outputs, each asked `trials` times, and more often until that took `seconds`."""
 
     prompts: tuple[int, ...]
     outputs: tuple[int, ...]
     trials: int
     seed: int = 0
+    seconds: float = 0.0
 
 
 def fitted(plan: Plan, context: int | None) -> Plan:
@@ -46,21 +47,30 @@ def sizes(plan: Plan) -> list[Size]:
     return [Size(prompt, output) for prompt in plan.prompts for output in plan.outputs]
 
 
-def order(some: Sequence[Size], trials: int, seed: int = 0) -> list[Asked]:
-    """Every trial of every size, each round in an order of its own."""
-    lot = random.Random(seed)  # noqa: S311 - an order, not a secret
-    return [(trial, size) for trial in range(trials) for size in lot.sample(some, len(some))]
+def trials_of(plan: Plan, runtime_s: float) -> int:
+    """How often a size is asked that takes so long."""
+    wanted = math.ceil(min(plan.seconds / max(runtime_s, 1e-9), MOST_TRIALS))
+    return max(plan.trials, wanted)
+
+
+def shuffled(some: Sequence[Size], trial: int, seed: int = 0) -> list[Size]:
+    """The sizes in the order of one round."""
+    lot = random.Random(f"{seed} {trial}")  # noqa: S311 - an order, not a secret
+    return lot.sample(some, len(some))
 
 
 def between(plan: Plan) -> list[Size]:
     """Sizes that the grid lacks, to check its profile by: each between two neighbours, in prompt and in answer.
 
-    They go along the diagonals of the grid, so that the few that are taken differ in both.
+    They go along the diagonals of the grid, so that the few that are taken differ in both, from its first prompts to
+    its last.
     """
     prompts, outputs = _gaps(plan.prompts), _gaps(plan.outputs)
     places = product(range(len(prompts)), range(len(outputs)))
-    ordered = sorted(places, key=lambda at: ((at[1] - at[0]) % len(outputs), at[0]))
-    return [Size(prompts[row], outputs[column]) for row, column in ordered[:CHECKS]]
+    ordered = sorted(places, key=lambda at: ((at[1] - at[0]) % len(outputs), at[0]))[: max(CHECKS, len(prompts))]
+    step = max(len(ordered) - 1, 1) / (CHECKS - 1)
+    taken = dict.fromkeys(ordered[min(round(n * step), len(ordered) - 1)] for n in range(CHECKS)) if ordered else ()
+    return [Size(prompts[row], outputs[column]) for row, column in taken]
 
 
 def _gaps(some: Sequence[int]) -> list[int]:

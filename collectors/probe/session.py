@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from joulebook.accounting.errors import InputError, NotFound
 from joulebook.collectors.probe import Answer, Engine, Size
-from joulebook.collectors.probe.plan import Asked, Plan
+from joulebook.collectors.probe.plan import MOST_TRIALS, Plan, shuffled, trials_of
 
 Progress = Callable[[int, int], None]
 Track = Callable[..., AbstractContextManager[Any]]
@@ -34,7 +35,7 @@ def begin(folder: Path, plan: Plan, engine: Engine) -> bool:
 
     Raises InputError where it holds another plan, or another model.
     """
-    asked = {"plan": plan._asdict() | {"trials": None}, "about": engine.about()._asdict()}
+    asked = {"plan": plan._asdict() | {"trials": None, "seconds": None}, "about": engine.about()._asdict()}
     text, path = json.dumps(asked, indent=2), folder / PLAN
     if path.exists():
         if path.read_text("utf-8") != text:
@@ -50,18 +51,28 @@ def begin(folder: Path, plan: Plan, engine: Engine) -> bool:
     return False
 
 
-def times(path: Path, wanted: Sequence[Asked], engine: Engine, progress: Progress) -> None:
-    """Asks each of what is wanted that the file lacks, and keeps each answer in it at once."""
-    done = {(row["trial"], *row["asked"]) for row in rows(path)}
-    left = [(trial, size) for trial, size in wanted if (trial, *size) not in done]
+def times(path: Path, some: Sequence[Size], plan: Plan, engine: Engine, progress: Progress) -> None:
+    """Asks each of some sizes as often as is planned, less what the file has, and keeps each answer in it at once."""
+    took_s: dict[Size, list[float]] = {size: [] for size in some}
+    for row in rows(path):
+        took_s.get(Size(*row["asked"]), []).append(row["runtime_s"])
     in_vain = 0
-    for count, (trial, size) in enumerate(left, start=len(wanted) - len(left) + 1):
-        answer = engine.ask(*size)
-        in_vain = in_vain + 1 if answer.left_out else 0
-        if in_vain > MOST_LEFT_OUT:
-            raise NotFound(f"{in_vain} answers in a row do not count: {answer.left_out}")
-        _add(path, {"trial": trial, "asked": size, **_told(answer)})
-        progress(count, len(wanted))
+    for trial in range(max(plan.trials, MOST_TRIALS)):
+        for size in shuffled(some, trial, plan.seed):
+            if trial < len(took_s[size]) or trial >= _wanted(plan, took_s[size]):
+                continue
+            answer = engine.ask(*size)
+            in_vain = in_vain + 1 if answer.left_out else 0
+            if in_vain > MOST_LEFT_OUT:
+                raise NotFound(f"{in_vain} answers in a row do not count: {answer.left_out}")
+            _add(path, {"trial": trial, "asked": size, **_told(answer)})
+            took_s[size].append(answer.runtime_s)
+            progress(sum(map(len, took_s.values())), sum(_wanted(plan, each) for each in took_s.values()))
+
+
+def _wanted(plan: Plan, took_s: Sequence[float]) -> int:
+    """How often a size is to be asked, by what it took so far."""
+    return trials_of(plan, fmean(took_s)) if took_s else plan.trials
 
 
 def warm_up(engine: Engine, plan: Plan) -> tuple[Answer, Answer]:

@@ -15,12 +15,16 @@ from joulebook.collectors.probe import About, Answer
 
 LAYERS, WIDTH, HEADS, FFN, VOCAB, CONTEXT = 4, 256, 8, 768, 512, 2048
 HEAD = WIDTH // HEADS
+LARGEST_BLOCK = 2**25 - 2**16  # bytes: just under what glibc always maps anew
 
 
 class Tiny:
     """3.7 million parameters."""
 
     def __init__(self, seed: int = 0) -> None:
+        # glibc takes blocks as large as the largest that was freed from the heap, and maps larger ones anew each time:
+        # a prompt must take as long whether or not a longer one came before.
+        np.empty(LARGEST_BLOCK, np.uint8)
         random = np.random.default_rng(seed)
 
         def weights(*shape: int) -> np.ndarray:

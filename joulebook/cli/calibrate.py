@@ -54,7 +54,7 @@ class Load(NamedTuple):
     requests: int
     prompt_tokens: int
     output_tokens: int
-    duration_s: float
+    duration_s: float | None  # None of a server that is not here: it has not been asked yet
     cost_usd: float | None  # at list prices, of a server that is not here; None where nobody knows
 
 
@@ -91,7 +91,8 @@ def _session(args: argparse.Namespace) -> Session:
 
     engine = _engine(args)
     about = engine.about()
-    plan = plans.fitted(plans.Plan(args.prompts, args.outputs, args.trials, args.seed), about.context)
+    seconds = 0.0 if about.where == "elsewhere" else args.seconds
+    plan = plans.fitted(plans.Plan(args.prompts, args.outputs, args.trials, args.seed, seconds), about.context)
     name = _file_name(args.name or "-".join(filter(None, (about.model, about.stack, about.device, f"b{about.batch}"))))
     return Session(engine, about, plan, home_of(args) / "calibrations" / name)
 
@@ -131,13 +132,20 @@ def _load(args: argparse.Namespace, session: Session) -> Load:
     from joulebook.collectors.probe import plan as plans
     from joulebook.collectors.probe import session as sessions
 
-    smallest, largest = sessions.warm_up(session.engine, session.plan)
     grid, checks = plans.sizes(session.plan), plans.between(session.plan)
-    asked = [*grid, *checks] * session.plan.trials
-    seconds = sum(_guess_s(size, smallest, largest) for size in asked)
-    seconds += len(grid) * args.energy_seconds if session.is_here else 0.0
-    tokens = sum(size.prompt_tokens for size in asked), sum(size.output_tokens for size in asked)
-    return Load(len(asked), *tokens, seconds, None if session.is_here else _list_price_usd(args, session, *tokens))
+    if not session.is_here:  # not even a warm-up is sent before a yes
+        asked = [*grid, *checks] * session.plan.trials
+        tokens = _tokens(asked)
+        return Load(len(asked), *tokens, None, _list_price_usd(args, session, *tokens))
+    smallest, largest = sessions.warm_up(session.engine, session.plan)
+    guessed = {size: _guess_s(size, smallest, largest) for size in (*grid, *checks)}
+    asked = [size for size, runtime_s in guessed.items() for _ in range(plans.trials_of(session.plan, runtime_s))]
+    seconds = sum(guessed[size] for size in asked) + len(grid) * args.energy_seconds
+    return Load(len(asked), *_tokens(asked), seconds, None)
+
+
+def _tokens(asked: Sequence[Size]) -> tuple[int, int]:
+    return sum(size.prompt_tokens for size in asked), sum(size.output_tokens for size in asked)
 
 
 def _guess_s(size: Size, smallest: Answer, largest: Answer) -> float:
@@ -158,31 +166,33 @@ def _list_price_usd(args: argparse.Namespace, session: Session, prompt: int, out
     return None if told["cost_usd"] is None else float(told["cost_usd"])
 
 
-def _in_words(load: Load, session: Session) -> str:
+def _in_words(load: Load) -> str:
     took = f"{load.requests:,} requests, {load.prompt_tokens:,} tokens in and {load.output_tokens:,} out"
-    minutes = f"about {load.duration_s / 60:.0f} minutes" if load.duration_s > 90 else f"about {load.duration_s:.0f} s"
-    if session.is_here:
-        return f"{took}, {minutes} on this machine."
+    if load.duration_s is not None:
+        long = load.duration_s > 90
+        return (
+            f"{took}, about {load.duration_s / (60 if long else 1):.0f} {'minutes' if long else 's'} on this machine."
+        )
     money = f"USD {load.cost_usd:.2f} at list prices" if load.cost_usd is not None else "at a price that no list knows"
-    return f"{took}, {minutes}, {money}."
+    return f"{took}, {money}."
 
 
 def _say_load(args: argparse.Namespace, session: Session, load: Load) -> int:
     if args.json:
         print_json({"model": session.about.model, "estimate": load._asdict(), "session": str(session.folder)})
     else:
-        print(f"{session.about.model}: {_in_words(load, session)}")
+        print(f"{session.about.model}: {_in_words(load)}")
     return 0
 
 
 def _ask_leave(args: argparse.Namespace, session: Session, load: Load) -> None:
     """Says what it will take; what costs money elsewhere begins only with a yes. Raises InputError without one."""
     if not args.json:
-        print(f"{session.about.model}: {_in_words(load, session)}", file=sys.stderr)
+        print(f"{session.about.model}: {_in_words(load)}", file=sys.stderr)
     if session.is_here or args.yes:
         return
     if not sys.stdin.isatty():
-        raise InputError(f"the probes of {session.about.model} may cost money ({_in_words(load, session)}): give --yes")
+        raise InputError(f"the probes of {session.about.model} may cost money ({_in_words(load)}): give --yes")
     if input("Begin? [y/N] ").strip().lower() not in ("y", "yes"):
         raise InputError("nothing was begun")
 
@@ -206,9 +216,10 @@ def _probe(args: argparse.Namespace, session: Session) -> dict[tuple[int, int], 
 
     engine, _, plan, folder = session.engine, session.about, session.plan, session.folder
     grid = plans.sizes(plan)
-    asked = plans.order([*grid, *plans.between(plan)], plan.trials, plan.seed)
+    if not session.is_here:
+        sessions.warm_up(engine, plan)
     with _bar("timing") as progress:
-        sessions.times(folder / sessions.SAMPLES, asked, engine, progress)
+        sessions.times(folder / sessions.SAMPLES, [*grid, *plans.between(plan)], plan, engine, progress)
     if not args.energy_seconds or not session.is_here:
         return {}
     with _bar("metering") as progress:
@@ -293,7 +304,7 @@ def _origin(session: Session) -> Any:
     from joulebook.models.runtime.profile import Origin
 
     plan = session.plan
-    basis = f"{len(plan.prompts)} × {len(plan.outputs)} sizes, the faster half of {plan.trials} trials each"
+    basis = f"{len(plan.prompts)} × {len(plan.outputs)} sizes, the fastest third of {plan.trials} trials or more each"
     return Origin(basis, "joulebook calibrate", "", "own")
 
 

@@ -7,7 +7,7 @@ import argparse
 from joulebook.cli.options import Add, above_0, count, seconds, whole
 
 TINY = "tiny"
-PROMPTS, OUTPUTS, TRIALS = (1, 16, 64, 128, 256, 512, 1024), (1, 2, 4, 8, 16, 32, 64), 5
+PROMPTS, OUTPUTS, TRIALS = (1, 4, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024), (1, 4, 16, 64), 5
 MOST = 10**7
 
 
@@ -40,6 +40,10 @@ def calibrate(add: Add) -> None:
     parser.add_argument("--prompts", type=sizes, default=PROMPTS, metavar="N,…", help="tokens of the prompts")
     parser.add_argument("--outputs", type=sizes, default=OUTPUTS, metavar="N,…", help="tokens of the answers")
     parser.add_argument("--trials", type=count, default=TRIALS, metavar="N", help=f"of each size (default: {TRIALS})")
+    parser.add_argument(
+        "--seconds", type=_meter_s, default=0.5, metavar="S",
+        help="short requests have more trials, until they took so long; never where each costs money (default: 0.5)",
+    )  # fmt: skip
     parser.add_argument("--batch", type=count, default=1, metavar="N", help="requests at once, of --local (default: 1)")
     parser.add_argument("--dtype", help="of --local: bfloat16, float16, float32 (default: bfloat16 on a GPU)")
     parser.add_argument("--seed", type=int, default=0, help="of the order in which sizes come (default: 0)")

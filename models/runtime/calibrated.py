@@ -1,9 +1,9 @@
 """A profile from probes of one's own: what was asked and answered, with the energy of each size.
 
-    rows of a session ─> the faster half of each size ─> Samples ─> fit ─> Profile
+    rows of a session ─> the fastest third of each size ─> Samples ─> fit ─> Profile
                  sizes that the grid lacks ─> measured beside foretold: the check
 
-Whatever else the machine does makes a request slower, never faster: the slower half of a size's trials tells of that.
+Whatever else the machine does makes a request slower, never faster: the slower trials of a size tell of that.
 """
 
 from __future__ import annotations
@@ -51,16 +51,16 @@ class Checked(NamedTuple):
 
 
 def kept(rows: Iterable[Row]) -> list[dict[str, Any]]:
-    """The faster half of the answers to each size, at the size that the most of them had."""
+    """The fastest third of the answers to each size, at the size that the most of them had."""
     sizes: dict[Size, list[Row]] = {}
     for row in rows:
         if "left_out" not in row:
             sizes.setdefault(_asked(row), []).append(row)
     found: list[dict[str, Any]] = []
     for some in sizes.values():
-        faster = sorted(some, key=lambda row: row["runtime_s"])[: (len(some) + 1) // 2]
+        fastest = sorted(some, key=lambda row: row["runtime_s"])[: max(1, round(len(some) / 3))]
         prompt = round(median(row["prompt_tokens"] for row in some))
-        found += [{**row, "prompt_tokens": prompt} for row in faster]
+        found += [{**row, "prompt_tokens": prompt} for row in fastest]
     return found
 
 
@@ -125,7 +125,7 @@ def _chars_per_token(rows: Sequence[Row], what: str) -> float | None:
 
 
 def checked(profile: Profile, rows: Sequence[Row]) -> list[Checked]:
-    """Every size of the rows, by its fastest half, beside what the profile says of it."""
+    """Every size of the rows, by its fastest third, beside what the profile says of it."""
     sizes: dict[Size, list[Row]] = {}
     for row in rows:
         sizes.setdefault((row["prompt_tokens"], row["output_tokens"]), []).append(row)
