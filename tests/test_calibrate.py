@@ -198,6 +198,23 @@ def test_the_tiny_model_says_the_same_with_and_without_its_cache():
     np.testing.assert_allclose(one_by_one, at_once, rtol=1e-3, atol=1e-4)
 
 
+# A model of Hugging Face's
+
+LLAMA = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 256,
+         "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 64}  # fmt: skip
+
+
+def test_a_config_is_a_model_of_random_weights(capsys, tmp_path):
+    pytest.importorskip("torch", reason="PyTorch is not installed: pip install 'joulebook[huggingface]'")
+    pytest.importorskip("transformers", reason="transformers is not installed: pip install 'joulebook[huggingface]'")
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA))
+    given = ["--prompts", "1,8,16", "--outputs", "1,4,8", "--trials", "2", "--seconds", "0", "--energy-seconds", "0"]
+    told = calibrated_json(capsys, "--local", str(tmp_path / "config.json"), *given)
+    assert told["profile"]["software"]["stack"] == "transformers float32"
+    assert told["profile"]["measured"] == {"cells": 9, "samples": 9, "longest_output_tokens": 8}
+    assert len(told["check"]) == 4  # (4 and 12) × (2 and 6)
+
+
 # Servers
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class InProcess:
         with torch.device(self._device):  # made where it is to be, or random weights take minutes
             self._model = _loaded(transformers, path, _dtype(torch, dtype, self._device)).to(self._device).eval()
         self._vocab = int(self._model.config.vocab_size)
+        known = signature(self._model.forward).parameters  # transformers 5.24 gave its KV cache another name
+        self._cache = "cache" if "cache" in known else "past_key_values"
         self._batch = batch
         self._name = path.stem if path.is_file() else path.name
 
@@ -56,7 +59,7 @@ class InProcess:
             words = self._next(told)
             first_s = time.perf_counter() - began_s
             for _ in range(output_tokens - 1):
-                told = self._model(words, past_key_values=told.past_key_values, use_cache=True)
+                told = self._model(words, use_cache=True, **{self._cache: getattr(told, self._cache)})
                 words = self._next(told)
             runtime_s = time.perf_counter() - began_s
         return Answer(prompt_tokens, output_tokens, runtime_s, first_s)
