@@ -641,6 +641,79 @@ def test_journals_that_grow_come_to_the_same(home: Path, tmp_path: Path) -> None
     assert violations(open_ledger(tmp_path / "pieces")) == []
 
 
+def long_node(home: Path, *, set_back_s: float = 0.0, **fields: Any) -> Node:
+    """A run of four hours, read every ten seconds, and another beside it for five minutes of its third hour."""
+    processes = [
+        Process((Job(10, 14_000),), cpu=Wave(0, 2, 731)),
+        Process((Job(9000, 9300),), cpu=Steady(1), phase_s=3),
+    ]
+    power = Sum((Steady(40), Scaled(cpu_of(processes), 25)))
+    memory = Sensor("memory", "dram:0", "GB", "modelled", "meminfo", share_by="reservation")
+    devices = [
+        package(power, wraps_at=3e9, reset_s=12_000.5, **fields),
+        node_cpu(processes, Steady(0.3), quantum=0.01),
+        Device(memory, Steady(64)),
+    ]
+    node = Node(home, devices, seed=4)
+    node.interval_s, node.jitter_s, node.delay_s, node.rest_s = 10, 0.3, 0.02, 3.5
+    node.write(processes)
+    if set_back_s:  # the wall clock, in the middle
+        for journal in node.journals:
+            journal.lines = [_set_back(line, 7000, set_back_s) for line in journal.lines]
+            journal.write()
+    return node
+
+
+def _set_back(line: bytes, at_s: float, by_s: float) -> bytes:
+    event = json.loads(line)
+    if event["mono_ns"] < (1000 + at_s) * 1e9:
+        return line
+    return json.dumps(event | {"at_ns": event["at_ns"] - round(by_s * 1e9)}).encode() + b"\n"
+
+
+def by_time(node: Node, every_s: float, end_s: float) -> list[list[int]]:
+    """Where to cut each journal, so that all stand at the same time after each piece."""
+    times = [[json.loads(line)["mono_ns"] / 1e9 - 1000 for line in journal.lines] for journal in node.journals]
+    bounds = [every_s * n for n in range(1, math.ceil(end_s / every_s))]
+    return [[0, *(sum(at_s < bound for at_s in each) for bound in bounds), len(each)] for each in times]
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [
+        {},
+        {"set_back_s": 3000.0},
+        {"outages": ((0, 8000),)},
+        {"outages": ((5000, 20_000),)},
+        {"outages": ((5000, 5300), (7000, 7090))},
+    ],
+    ids=["as a rule", "clock set back", "a late sensor", "a sensor that falls silent", "a sensor that is away"],
+)
+def test_a_long_run_that_grows_comes_to_the_same(home: Path, tmp_path: Path, strange: dict[str, Any]) -> None:
+    node = long_node(home, **strange)
+    told(home)
+    in_pieces(tmp_path / "pieces", node, by_time(node, 3100, 14_000))
+    assert_same(tmp_path / "pieces", rows_of(home))
+
+
+def test_of_a_long_run_only_its_last_part_is_worked_anew(home: Path, tmp_path: Path) -> None:
+    """What stands of its first hour is not touched: not even where somebody has changed it."""
+    node = long_node(tmp_path / "whole")
+    (home / "journal").mkdir(parents=True)
+    (first, *_), cuts = node.journals, by_time(node, 7000, 14_000)[0]
+    with (home / "journal" / first.path.name).open("wb", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for number, (begin, end) in enumerate(pairwise(cuts)):
+            file.write(b"".join(first.lines[begin:end]))
+            ledger = told(home)
+            early = ledger.rows("select distinct active from share_minute where minute_utc < '2026-01-01 00:05'")
+            if number == 0:
+                assert {"active": -1.0} not in early
+                with ledger.writing() as con:
+                    con.execute("update share_minute set active = -1 where minute_utc < '2026-01-01 00:05'")
+    assert early == [{"active": -1.0}]
+
+
 def test_runs_that_go_on_have_their_parts_so_far(home: Path, tmp_path: Path) -> None:
     """Two runs from 10 s on, 200 W of GPU between them; their journals stand at 60 and 60.5 s: 5000 and 5050 J."""
     node = Node(tmp_path, [gpu(Steady(200))])

@@ -30,7 +30,8 @@ equal parts. All windows are cut at the same instants, and in each piece the par
 all runs, what others used and the idle rest make up the node, and the parts of spans those of their run.
 
 What a window is given depends on nothing that is further than ten minutes from it, so it does not matter when what was
-ingested: a batch changes the windows within ten minutes of its events, and no others.
+ingested: a batch changes the windows within ten minutes of its events, and no others. So it is with the parts of one
+window, too: of a long one only its last part is worked anew (`nodes_kept.sql`).
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _WINDOW = """
 # The windows that a batch may change: runs on its nodes within ten minutes of its events, and those that had the
 # company of a process of which it is now known that it is gone.
 _TOUCHED = f"""
-create or replace temp table node_window as
+create or replace temp table node_change as
 with event_of as (
     select p.node_id, e.mono_ns from event e
     join process_of o on o.journal = e.owner join process p on p.process_id = o.process_id
@@ -63,11 +64,12 @@ with event_of as (
     join process p on p.process_id = r.process_id and p.ended
     where r.process_id in (select process_id from span where process_id in (select process_id from process_of)
                            and span_id not in (select span_id from span_end)) group by p.node_id, p.process_id
-), told as (
-    select node_id, min(mono_ns) - 600000000000 as from_ns, max(mono_ns) + 600000000000 as to_ns from event_of
-    where node_id in (select node_id from node_sensor) group by node_id
 )
-select w.* from (select {_WINDOW} where s.parent_id is null) w join told t on t.node_id = w.node_id
+select node_id, min(mono_ns) - 600000000000 as from_ns, max(mono_ns) + 600000000000 as to_ns from event_of
+where node_id in (select node_id from node_sensor) group by node_id;
+
+create or replace temp table node_window as
+select w.* from (select {_WINDOW} where s.parent_id is null) w join node_change t on t.node_id = w.node_id
 where w.process_id in (select process_id from node_sensor)
   and w.from_ns <= t.to_ns and coalesce(w.to_ns, t.from_ns) >= t.from_ns
 """
@@ -80,7 +82,10 @@ from (select process_id, max(mono_ns) as mono_ns, max(read_at_utc) as at_utc fro
 where to_ns is null and last.process_id = node_window.process_id
 """
 
-_STEPS = (resources.files("joulebook.accounting.ledger") / "nodes.sql").read_text(encoding="utf-8")
+_KEPT, _STEPS = (
+    (resources.files("joulebook.accounting.ledger") / name).read_text(encoding="utf-8")
+    for name in ("nodes_kept.sql", "nodes.sql")
+)
 
 _PART_OF = """
     select s.window_id::varchar as window_id, s.sensor, s.at_utc, s.from_ns, s.to_ns, s.seconds,
@@ -97,19 +102,21 @@ _COLUMNS = """run_id, process_id, node_id, sensor, {time}, device, unit, method,
     sum(idle_reservation) as idle_reservation, sum(idle_equal) as idle_equal, sum(covered_s) as covered_s"""
 
 _STORE = (
-    "delete from share_minute where run_id in (select window_id from node_window)",
-    "delete from share_hour where run_id in (select window_id from node_window)",
+    "delete from share_minute s using node_anew a where s.run_id = a.run_id and s.minute_utc >= a.from_minute_utc",
+    "delete from share_hour s using node_anew a where s.run_id = a.run_id and s.hour_utc >= a.from_hour_utc",
     f"""
     insert into share_minute
     select {_COLUMNS.format(time="minute_utc")}
-    from (select s.*, w.process_id, w.node_id, w.window_id as run_id,
+    from (select s.*, w.process_id, w.node_id, w.window_id as run_id, a.from_minute_utc,
                  date_trunc('minute', s.at_utc) as minute_utc
-          from ({_PART_OF}) s join node_window w on w.window_id::varchar = s.window_id)
-    group by all
+          from ({_PART_OF}) s join node_window w on w.window_id::varchar = s.window_id
+          join node_anew a on a.run_id = w.window_id)
+    where minute_utc >= from_minute_utc group by all
     """,
     f"""
     insert into share_hour select {_COLUMNS.format(time="date_trunc('hour', minute_utc)")}
-    from share_minute where run_id in (select window_id from node_window) group by all
+    from (select s.* from share_minute s join node_anew a on a.run_id = s.run_id and s.minute_utc >= a.from_hour_utc)
+    group by all
     """,
 )
 
@@ -191,6 +198,8 @@ def refresh(con: duckdb.DuckDBPyConnection) -> None:
     known = con.execute("select exists (select 1 from sensor where scope = 'node')").fetchone()
     if known and known[0]:
         con.execute(_TOUCHED)
+        con.execute(_CLOSE)
+        con.execute(_KEPT)
         _work(con)
         for sql in _STORE:
             con.execute(sql)
