@@ -34,7 +34,7 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
     "%": (("%", 1e-2),),  # the unit of a column whose values are shares of 1
 }
 _LONGEST = 15  # digits before the point; longer numbers are written as powers of ten
-_SMALLEST = -6  # the exponent below which nobody counts the zeros
+_SMALLEST = -4  # the exponent below which nobody counts the zeros
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 

@@ -21,7 +21,7 @@ DRAWN = {
     "operational_gwp_g": ("Carbon in operation", "g", 1.0),
     "embodied_gwp_g": ("Carbon of manufacture", "g", 1.0),
     "water_l": ("Water", "L", 1.0),
-    "adpe_kgsb": ("Minerals", "µgSb", 1e9),
+    "adpe_kgsb": ("Minerals", "kgSb", 1.0),
     "primary_energy_j": ("Primary energy", "J", 1.0),
 }
 ENGINES = (

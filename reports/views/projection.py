@@ -22,7 +22,7 @@ from joulebook.reports.views.common import in_words, percent
 # category -> (its name, the unit it is drawn in by its own unit, how many of that one of its own is)
 LABELS = {"energy": "Energy", "gwp": "Carbon, CO₂e", "water": "Water", "primary_energy": "Primary energy",
           "adpe": "Minerals"}  # fmt: skip
-DRAWN = {"Wh": ("J", 3600.0), "L world-eq": ("m³ world-eq", 1e-3), "kgSb": ("gSb", 1e3)}
+DRAWN = {"Wh": ("J", 3600.0), "L world-eq": ("m³ world-eq", 1e-3)}
 NAMES = {
     "genai_growth": "Use of generative AI", "agents_growth": "Use of agents", "cv_growth": "Use of computer vision",
     "nlp_growth": "Use of classic language AI", "tabular_growth": "Use of tabular AI", "model_size": "Size of models",

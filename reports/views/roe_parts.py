@@ -19,8 +19,6 @@ from joulebook.reports.view import Column, FactorUse, Figure, Series, View
 from joulebook.reports.views.common import plural, use_of
 
 LABELS = {"gwp_g": "Carbon, CO₂e", "primary_energy_j": "Primary energy", "adpe_kgsb": "Minerals", "water_l": "Water"}
-# What is too small to be read in its own unit is drawn in another: how many of it one of its own is.
-_DRAWN = {"adpe_kgsb": ("µgSb", 1e9)}
 ALL = "All use cases"
 BALANCES = (
     Column("use_case", "Use case"),
@@ -64,8 +62,7 @@ def in_range(estimate: Estimate) -> str:
 
 
 def drawn(criterion: str, values: tuple[float, float, float], method: str = "modelled") -> Estimate:
-    unit, factor = _DRAWN.get(criterion, (UNITS[criterion], 1.0))
-    return Estimate(*values, UNITS[criterion], method).scaled(factor, unit)
+    return Estimate(*values, UNITS[criterion], method)
 
 
 def balance_rows(result: Result, basis: str = SUPPORTED_ONLY) -> Iterator[Mapping[str, Any]]:
