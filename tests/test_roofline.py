@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from joulebook.accounting import accelerators
-from joulebook.accounting.errors import InputError
+from joulebook.accounting.errors import InputError, NotFound
 from joulebook.accounting.site import Site
 from joulebook.cli import main
 from joulebook.models.footprint import Call, footprints, place_for
@@ -476,9 +476,9 @@ def test_hardware_by_its_names(name, found):
 def test_a_name_that_nobody_knows():
     with pytest.raises(InputError, match=r"'Z80' is not known; there are: .*H100 SXM5"):
         hardware.find("Z80")
-    with pytest.raises(InputError, match=r"no model card of 'gpt-4o'.*closed model is not known"):
+    with pytest.raises(NotFound, match=r"no model card of 'gpt-4o'.*closed model is not known"):
         catalogue.find("gpt-4o")
-    with pytest.raises(InputError, match=r"near: .*Qwen3-32B"):
+    with pytest.raises(NotFound, match=r"near: .*Qwen3-32B"):
         catalogue.find("Qwen3-31B")
 
 
@@ -590,7 +590,7 @@ def test_what_the_roofline_cannot_tell_of_one_request_is_said(capsys):
     assert "Nobody measured vllm on TPU v5e. Its constants and its range: geometric mean of " in out
     assert "No energy: its maker does not tell the power of this hardware." in out
     assert "Energy is" not in out
-    assert main(["idealized", *arguments[:2], *arguments[2:], "--model", "gpt-4o"]) == 2
+    assert main(["idealized", *arguments[:2], *arguments[2:], "--model", "gpt-4o"]) == 3
     assert "closed model is not known" in capsys.readouterr().err
 
 
@@ -612,7 +612,6 @@ def test_the_command_lists_what_there_is(home, capsys):
     ("arguments", "told"),
     [
         ([], "name the model"),
-        (["--model", "gpt-4o"], "no model card"),
         (["--model", "llama-3.1-8b", "--hardware", "Z80"], "is not known"),
         (["--model", "llama-3.1-405b", "--tensor-parallel", "2"], "do not fit 2 × H100"),
         (["--model", "llama-3.1-8b", "--cached-tokens", "2000"], "part of the prompt"),
@@ -621,3 +620,10 @@ def test_the_command_lists_what_there_is(home, capsys):
 def test_wrong_input_is_one_sentence(home, capsys, arguments, told):
     assert main(["--home", str(home), "roofline", *arguments]) == 2
     assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["roofline"], ["idealized", "--mode", "roofline"]], ids=" ".join)
+def test_a_model_without_a_card_is_not_found(home, capsys, command):
+    sizes = ["--prompt-tokens", "5", "--output-tokens", "3"]
+    assert main(["--home", str(home), *command, "--model", "gpt-4o", *sizes]) == 3
+    assert "no model card of 'gpt-4o'" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from joulebook.accounting.errors import InputError
+from joulebook.accounting.errors import NotFound
 from joulebook.models.footprint.call import Absent, Ends, Rate, Rates, Usage
 from joulebook.models.footprint.ecologits import EMBODIED, LIFE_S, SERVER_GPUS
 from joulebook.models.footprint.place import Place
@@ -32,7 +32,7 @@ def rates(model: str, place: Place, usage: Usage[float]) -> Rates | Absent:
     """What tokens use in a call of these lengths, or why nobody knows: the architecture of a closed model is secret."""
     try:
         card = catalogue.find(model)
-    except InputError as error:
+    except NotFound as error:
         return Absent(str(error))
     setup = _served(card, usage)
     told = [estimate(setup, _load(usage, batch)) for batch in BATCHES]

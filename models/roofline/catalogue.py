@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
-from joulebook.accounting.errors import InputError
+from joulebook.accounting.errors import NotFound
 from joulebook.accounting.near import near
 from joulebook.models.roofline.cards import Experts, Latent, ModelCard, Window
 
@@ -40,13 +40,13 @@ def rows() -> tuple[Mapping[str, str], ...]:
 
 
 def find(name: str) -> ModelCard:
-    """The card of a model. Raises InputError with those that are called nearly the same."""
+    """The card of a model. Raises NotFound with those that are called nearly the same."""
     known = _by_short_name()
     card = load().get(name) or known.get(short_name(name))
     if card is None:
         likely = [known[each].name for each in near(short_name(name), known)]
         hint = f"; near: {', '.join(likely)}" if likely else ""
-        raise InputError(
+        raise NotFound(
             f"there is no model card of {name!r}{hint}. The architecture of a closed model is not known; your own goes "
             "by its config.json: `joulebook roofline --config`"
         )
