@@ -40,6 +40,7 @@ LEAST_STREAMS = 10
 LEAST_REQUESTS = 10
 MOST_REQUESTS = 1000  # of more, so many are drawn by lot: ten of them are the edge, and a page need not wait
 DRAWS = 100
+RAREST = 3.0  # how rare it is that a request waits for nobody: 1 common; more cannot be told from a slower API
 Envelope = Callable[[Samples, Floats], Floats]
 
 
@@ -171,22 +172,30 @@ def least_of_cells(samples: Samples, knots: Floats) -> Floats:
 
 
 def distance_of_least(samples: Samples) -> float:
-    """How far the least trials are above the edge: about as far as the second least are above them."""
+    """How far the least trials are above the edge, by how the second and third least lie above them.
+
+    Where waits thin out towards none as wait^(k − 1), the least of many is k times as far from none as from the second.
+    The step to the third is (1 + 1/k) ÷ 2 of that to the second. Waiting for nobody is common at k = 1, rare at 3.
+    """
     cell = cells(samples)
     ordered = samples.runtime_s[np.lexsort((samples.runtime_s, cell.place))]
-    starts = np.concatenate([[0], np.cumsum(cell.trials)[:-1]])[cell.trials > 1]
-    return float(np.mean(ordered[starts + 1] / ordered[starts] - 1))
+    starts = np.concatenate([[0], np.cumsum(cell.trials)[:-1]])[cell.trials > 2]
+    first, second, third = (ordered[starts + n] / ordered[starts] for n in range(3))
+    step, next_step = float(np.mean(second - first)), float(np.mean(third - second))
+    return step / float(np.clip(2 * next_step / step - 1, 1 / RAREST, 1)) if step > 0 else 0.0
 
 
 def distance_of_edge(samples: Samples, parts: Floats, knots: Floats) -> float:
-    """How far the edge is above what it stands for: about as far as as many requests again are above it.
+    """How far the edge is above what it stands for, by how twice and four times as many requests lie above it.
 
-    As many requests lie on the edge as it has parts, or below it.
+    As many requests lie on the edge as it has parts, or below it. Where waits thin out as wait^(k − 1), the second
+    step is 2^(1/k) times the first, and the edge is as far from none as the first step ÷ (2^(1/k) − 1).
     """
     matrix = design.columns(samples.prompt_tokens, samples.output_tokens, knots)
-    share = max(edge(len(samples)), len(parts) / len(samples))
-    near, far = np.quantile(samples.runtime_s / (matrix @ parts), [min(share, 0.5), min(2 * share, 1.0)])
-    return float(far - near)
+    share = min(max(edge(len(samples)), len(parts) / len(samples)), 0.25)
+    near, middle, far = np.quantile(samples.runtime_s / (matrix @ parts), [share, 2 * share, 4 * share])
+    step = float(middle - near)
+    return step / float(np.clip((far - middle) / step - 1, 2 ** (1 / RAREST) - 1, 1)) if step > 0 else 0.0
 
 
 def edge(requests: int) -> float:
