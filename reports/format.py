@@ -35,6 +35,7 @@ SCALES: dict[str, tuple[tuple[str, float], ...]] = {
 }
 _LONGEST = 15  # digits before the point; longer numbers are written as powers of ten
 _SMALLEST = -4  # the exponent below which nobody counts the zeros
+_ACRONYMS = {"cpu": "CPU", "gpu": "GPU", "pue": "PUE", "wue": "WUE", "adpe": "ADPe", "gwp": "GWP", "iea": "IEA"}
 _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _UUID = re.compile(r"\b([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 
@@ -95,6 +96,11 @@ def amount(value: float | None, unit: str, scale: tuple[str, float] | None = Non
     if name in ("call", "run"):  # counted, so all its figures are true; its label says what it is
         return count(value)
     return with_unit(number(value / size), name)
+
+
+def words(name: str) -> str:
+    """A name of ours as people write it: `cpu_power` is "CPU power"."""
+    return " ".join(_ACRONYMS.get(word, word) for word in name.split("_"))
 
 
 def with_unit(text: str, name: str) -> str:

@@ -144,7 +144,7 @@ def test_a_wrapped_command_is_passed_on_word_for_word(words: list[str], command:
         (["factors", "--kind", "magic"], 2, "no factors of kind 'magic': there are carbon_intensity"),
         (["show"], 2, "the following arguments are required: RUN"),
         (["show", "ffffffff"], 3, "no run 'ffffffff' in "),
-        (["show", "last"], 3, "`joulebook runs` lists them"),
+        (["show", "last"], 3, "joulebook runs lists them"),
         (["report", "--run", "ffffffff"], 3, "no run 'ffffffff'"),
         (["run"], 2, "run needs a command, e.g. joulebook run -- python train.py"),
         (["run", "--"], 2, "run needs a command"),

@@ -326,7 +326,7 @@ def test_a_run_is_found_by_what_people_type(home: Path) -> None:
     assert first in str(caught.value)
     assert second in str(caught.value)
     for nobody in ("ffffffff", "%", "' or 1=1 --"):
-        with pytest.raises(NotFound, match="`joulebook runs` lists them"):
+        with pytest.raises(NotFound, match="joulebook runs lists them"):
             views.find_run(ledger, nobody)
 
 
@@ -813,7 +813,7 @@ def test_an_unknown_kind_is_refused_and_an_unknown_region_found_nowhere() -> Non
     with pytest.raises(InputError, match="no factors of kind 'magic': there are carbon_intensity, cpu_power"):
         views.factors(Site(), "magic")
     view = views.factors(Site(), "pue", "atlantis")
-    assert (view.rows, view.empty) == ((), "No factor fits: see `joulebook factors`.")
+    assert (view.rows, view.empty) == ((), "No factor fits: see joulebook factors.")
 
 
 def test_periods_cut_within_an_hour_add_up(home: Path) -> None:

@@ -109,7 +109,7 @@ def _covers(cells: Mapping[Cell, Mapping[Part, float]], missing: Mapping[str, st
         elif made > 0.99999 * whole:
             told[category] = "operation and manufacture"
         else:
-            told[category] = f"operation, and manufacture for {made / whole:.3%} of the energy"
+            told[category] = f"operation, and manufacture for {min(100 * made / whole, 99.9):.1f} % of the energy"
     return told
 
 

@@ -11,7 +11,7 @@ from joulebook.accounting.basis import Kept
 from joulebook.accounting.estimates import Estimate, exactly
 from joulebook.accounting.lines import Run, Scope
 from joulebook.accounting.quality import Quality
-from joulebook.reports.format import day, mid_of, span_of
+from joulebook.reports.format import day, mid_of, span_of, words
 from joulebook.reports.view import Column, Figure, Series, View
 from joulebook.reports.views.common import (
     IMPACT_COLUMNS,
@@ -119,7 +119,7 @@ def _ranges(told: Assessment, totals: Mapping[str, Estimate]) -> tuple[dict[str,
 def _swings(told: Assessment, totals: Mapping[str, Estimate]) -> View:
     """What each input alone does to the carbon."""
     moving = [swing for swing in told.swings if swing.low["carbon_g"] != swing.high["carbon_g"]]
-    names = tuple(swing.name.replace("_", " ") for swing in moving)
+    names = tuple(words(swing.name) for swing in moving)
     ends = (Series("at its low", names, tuple(swing.low["carbon_g"] for swing in moving)),
             Series("at its high", names, tuple(swing.high["carbon_g"] for swing in moving)))  # fmt: skip
     rows = tuple(

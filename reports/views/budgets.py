@@ -116,7 +116,7 @@ def _notes(checked: Sequence[Checked]) -> list[str]:
 
 
 def budget_row(one: Checked) -> dict[str, Any]:
-    """A budget as a row, in the stable keys that `joulebook check --json` has."""
+    """A budget as a row, in the stable keys that joulebook check --json has."""
     limit = one.budget.limit
     return {
         "budget": one.budget.name,
@@ -228,7 +228,7 @@ def _rules(checked: Sequence[Checked]) -> View:
 
 
 def rule_row(one: Checked, verdict: Verdict) -> dict[str, Any]:
-    """A rule as a row, in the stable keys that `joulebook check --json` has."""
+    """A rule as a row, in the stable keys that joulebook check --json has."""
     unit, allowed = one.budget.measure.unit, verdict.allowed
     return {
         "rule": verdict.rule.label,

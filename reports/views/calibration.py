@@ -80,4 +80,4 @@ def _notes(profile: Profile) -> Iterator[str]:
     if profile.energy is not None:
         prompt_j = amount(profile.energy.j_per_prompt_token[1], "J")
         yield f"A token of the prompt takes {prompt_j}; the energies are {profile.energy.method}."
-    yield f"`joulebook idealized --model {profile.model}` now tells by it; {profile.profile_id} is its id."
+    yield f"joulebook idealized --model {profile.model} now tells by it; {profile.profile_id} is its id."

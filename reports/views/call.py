@@ -46,7 +46,7 @@ def find_call(ledger: Ledger, text: str) -> str:
     else:
         found = ledger.rows(_LAST_SQL) if text == "last" else ledger.rows(_FIND_SQL, (text, text, text))
     if not found:
-        raise NotFound(f"no call {text!r} in {ledger.path}: `joulebook calls --by call` lists them")
+        raise NotFound(f"no call {text!r} in {ledger.path}: joulebook calls --by call lists them")
     if len(found) > 1:
         raise InputError(f"{text!r} fits several calls ({', '.join(row['id'] for row in found)}): give more of the id")
     return str(found[0]["id"])
@@ -100,7 +100,7 @@ def call(ledger: Ledger, call_id: str) -> View:
 
 
 def _row(ledger: Ledger, attempts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The call in the stable keys that `joulebook calls CALL --json` has. What it is, its last attempt says."""
+    """The call in the stable keys that joulebook calls CALL --json has. What it is, its last attempt says."""
     last = attempts[-1]
     named = {key: next((one[key] for one in reversed(attempts) if one[key] is not None), None) for key in _TOLD}
     ended_s = [one["at_s"] + one["duration_s"] for one in attempts if one["duration_s"] is not None]

@@ -76,7 +76,7 @@ def factors(site: Site, kind: str | None = None, region: str | None = None, home
     notes = (f"This home has {len(known.series)} imported series, which stand above these: joulebook factors --series",)
     return View(
         "factors", title, sentence, columns=columns, rows=tuple(rows), notes=notes if known.series else (),
-        empty="No factor fits: see `joulebook factors`.",
+        empty="No factor fits: see joulebook factors.",
     )  # fmt: skip
 
 

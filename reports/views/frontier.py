@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from joulebook.models.runtime.compare import Basis, Compared
 
 EMPTY = (
-    "No quality of a model is known: record it with `run.quality(metric, value)` in a run that calls one model, or "
+    "No quality of a model is known: record it with run.quality(metric, value) in a run that calls one model, or "
     "give a table with --quality FILE."
 )
 Role = Literal["frontier", "dominated"]

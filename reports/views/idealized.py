@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 J_PER_WH = 3600.0
 PROMPTS = (Column("prompt_tokens", "Prompt, tokens", "number"), Column("prompt_s", "Takes", "estimate", "s"))
 SLOPES = (Column("part", ""), Column("amount", "Takes", "estimate", "s"))
-CALIBRATE = "`joulebook calibrate --endpoint URL --model M` measures a model on your hardware, with its energy."
+CALIBRATE = "joulebook calibrate --endpoint URL --model M measures a model on your hardware, with its energy."
 BOUNDARIES = {"it": "IT"}
 PROFILES = (
     Column("model", "Model"),

@@ -15,7 +15,7 @@ from joulebook.models.projection.engines import EVIDENCE
 from joulebook.models.projection.outcome import Projection, Year
 from joulebook.models.projection.ramps import REFERENCE_YEAR, TARGET_YEAR
 from joulebook.models.projection.scenarios import Driver, checks
-from joulebook.reports.format import amount, number
+from joulebook.reports.format import amount, number, words
 from joulebook.reports.view import Column, Figure, Series, Tile, View
 from joulebook.reports.views.common import in_words, percent
 
@@ -184,7 +184,7 @@ def _alerts(told: Answer) -> tuple[str, ...]:
             f"{number(stress.reference[2])} from P5 to P95)."
         )
     if any(use_case.defaults for use_case in base.portfolio.use_cases):
-        alerts.append("Gaps of the portfolio are filled with defaults: `joulebook portfolio` marks them.")
+        alerts.append("Gaps of the portfolio are filled with defaults: joulebook portfolio marks them.")
     return tuple(alerts)
 
 
@@ -347,7 +347,7 @@ def _checks(made: Projection) -> View:
     rows = (
         own,
         *(
-            {"label": each.name.replace("_", " "), "times": each.value, "yearly": each.value ** (1 / span) - 1,
+            {"label": words(each.name), "times": each.value, "yearly": each.value ** (1 / span) - 1,
              "basis": each.basis, "source": each.source}
             for each in checks()
         ),

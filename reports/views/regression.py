@@ -85,7 +85,7 @@ def _shown(name: str, group: Mean) -> dict[str, Any]:
 
 
 def group_row(name: str, group: Mean) -> dict[str, Any]:
-    """A group as a row, in the stable keys that `joulebook check --regression --json` has."""
+    """A group as a row, in the stable keys that joulebook check --regression --json has."""
     return {
         "group": name,
         "runs": len(group.runs),

@@ -12,7 +12,7 @@ from joulebook.accounting.assessment import Restatement
 from joulebook.accounting.estimates import Estimate, exactly
 from joulebook.accounting.factors import Match
 from joulebook.accounting.restate import FROM, IDLE, TO, Cause, change_of
-from joulebook.reports.format import amount, mid_of, number
+from joulebook.reports.format import amount, mid_of, number, words
 from joulebook.reports.view import Column, View
 from joulebook.reports.views.assessment import LABELS, MOST_RUNS, run_cells, scope_in_words
 from joulebook.reports.views.common import of_project, percent, use_of
@@ -69,7 +69,7 @@ def _sentence(told: Restatement) -> str:
     if not causes:
         others = " in carbon; other amounts do" if told.caused.added else ""
         return f"Nothing changes{others}: {mid_of(before)} of CO₂e under both."
-    kind = causes[0].kind.replace("_", " ")
+    kind = words(causes[0].kind)
     share = _share(causes[0].change["carbon_g"], change_of(before, after).mid)
     return f"{mid_of(before)} of CO₂e become {mid_of(after)} ({_percent(before, after)}); {kind} makes {share} of that."
 
@@ -98,7 +98,7 @@ def _total(told: Restatement, category: str) -> Mapping[str, Any]:
 def _causes(told: Restatement) -> View:
     rows = tuple(
         {
-            "kind": cause.kind.replace("_", " "),
+            "kind": words(cause.kind),
             "before": _value(cause, FROM, told),
             "after": _value(cause, TO, told),
             "why": _why(cause),
@@ -168,7 +168,7 @@ def _runs(told: Restatement) -> View:
 def _mostly(parts: Mapping[str, list[float]], place: int) -> str:
     """The cause that adds most to a run."""
     largest = max(parts, key=lambda kind: abs(parts[kind][place]), default=None)
-    return largest.replace("_", " ") if largest and parts[largest][place] else "–"
+    return words(largest) if largest and parts[largest][place] else "–"
 
 
 def _notes(told: Restatement) -> list[str]:

@@ -68,7 +68,7 @@ def find_run(ledger: Ledger, text: str) -> str:
             (text, text),
         )
     if not found:
-        raise NotFound(f"no run {text!r} in {ledger.path}: `joulebook runs` lists them")
+        raise NotFound(f"no run {text!r} in {ledger.path}: joulebook runs lists them")
     if len(found) > 1:
         raise InputError(f"{text!r} fits several runs ({', '.join(row['id'] for row in found)}): give more of the id")
     return str(found[0]["id"])

@@ -86,7 +86,7 @@ def _sentence(found: Sequence[Any], kept: Sequence[Any]) -> str:
 
 
 def run_row(row: Mapping[str, Any], gaps: list[dict[str, Any]]) -> dict[str, Any]:
-    """One run as a table row, in the stable keys that `joulebook runs --json` has."""
+    """One run as a table row, in the stable keys that joulebook runs --json has."""
     return {
         "run_id": row["run_id"],
         "name": row["name"],

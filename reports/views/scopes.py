@@ -199,6 +199,6 @@ def _notes() -> tuple[str, ...]:
     return (
         "Scope 2 is what plants emit at the stack; what arises before it is in category 3, so nothing counts twice.",
         "Market-based: contracts that meet the Scope 2 Quality Criteria, then the residual mix, then the grid.",
-        "Category 2 is whole in the year of purchase; the time share of the same hardware is in `joulebook impact`.",
+        "Category 2 is whole in the year of purchase; the time share of the same hardware is in joulebook impact.",
         "Avoided emissions are outside the scopes: joulebook roe.",
     )

@@ -1,4 +1,4 @@
-"""What the calls to a local inference server used of its energy. How it is shared: `joulebook.accounting.served`."""
+"""What the calls to a local inference server used of its energy. How it is shared: joulebook.accounting.served."""
 
 from __future__ import annotations
 
