@@ -39,7 +39,8 @@ def scatter(figure: Figure, scale: Scale) -> dict[str, Any]:
             for series, points in zip(figure.series, kept, strict=False)
         ],
         "labels": [
-            (across(p.x / x_scale[1]), y_axis.at(p.y / scale[1]), _cut(p.name), side) for p, side in free_places(figure)
+            (across(p.beside(side) / x_scale[1]), y_axis.at(p.y / scale[1]), _cut(p.name), side)
+            for p, side in free_places(figure)
         ],
         "x_ticks": [(x_axis.at(value), text) for value, text in x_ticks],
         "y_ticks": [(y_axis.at(value), text) for value, text in y_ticks],

@@ -9,23 +9,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from joulebook.reports.view import Figure
+from joulebook.reports.view import Figure, Series
 
 NAME_CHARS = 18
-MOST_NAMED = 12  # points, where no frontier says which ones matter
-CHAR_SHARE, LINE_SHARE, GAP_SHARE = 0.021, 0.055, 0.03  # of a narrow chart's width, and of its height
+MOST_NAMED = 16  # points; of more, only those of a frontier
+CHAR_SHARE, LINE_SHARE, GAP_SHARE = 0.018, 0.048, 0.025  # of a narrow chart's width, and of its height
+ALONG = 8  # places to look at along the line between two points
 
-Side = Literal["right", "left", "above", "below"]
+Side = Literal["right", "left", "above", "below", "above right", "below right", "above left", "below left"]
 
 
 class Point(NamedTuple):
-    """A named point in canonical units."""
+    """A named point in canonical units, and its range along x."""
 
     x: float
     y: float
     name: str
+    low: float
+    high: float
+
+    def beside(self, side: Side) -> float:
+        """Where along x its name is fixed."""
+        return {"right": self.high, "left": self.low}.get(side, self.x)
 
 
 class Box(NamedTuple):
@@ -42,7 +50,7 @@ class Box(NamedTuple):
 
     @property
     def is_inside(self) -> bool:
-        return self.left >= 0 and self.right <= 1.02 and self.low >= -0.05 and self.high <= 1.05
+        return self.left >= 0 and self.right <= 1.02 and self.low >= -0.08 and self.high <= 1.08
 
 
 def widest_first(figure: Figure) -> list[int]:
@@ -59,30 +67,37 @@ def widest_first(figure: Figure) -> list[int]:
 
 
 def points_named(figure: Figure) -> list[Point]:
-    """The points of the frontier; where there is none, all of them as long as they are few."""
+    """The points that have names: those of a frontier first, the others as long as all are few."""
     fronts = [series for series in figure.series if series.role == "frontier"]
-    found = [
-        Point(x, y, name)
-        for series in fronts or figure.series
-        for x, y, name in zip(series.x, series.mid, series.names, strict=False)
-        if y is not None
-    ]
-    return found if fronts or len(found) <= MOST_NAMED else []
+    others = [series for series in figure.series if series.role != "frontier"]
+    first, rest = ([point for series in some for point in _points(series)] for some in (fronts, others))
+    return first + rest if len(first) + len(rest) <= MOST_NAMED else first
+
+
+def _points(series: Series) -> Iterator[Point]:
+    ends = zip(series.x_low or series.x, series.x_high or series.x, strict=True)
+    for x, y, name, (low, high) in zip(series.x, series.mid, series.names, ends, strict=False):
+        if y is not None:
+            yield Point(x, y, name, x if low is None else low, x if high is None else high)
 
 
 def free_places(figure: Figure) -> Iterator[tuple[Point, Side]]:
-    """Each name that finds room beside its point, with the side; no name lies over a point, a range or another name."""
+    """Each name that finds room beside its point, with the side; no name lies over a point, a range or another name.
+
+    A name to the right begins where the range ends, one to the left ends where it begins.
+    """
     marks = list(_marks(figure))
     origin = [] if figure.is_log_x else [0.0]
     place_x = _axis([*origin, *(x for mark in marks for x in mark[:2])], log=figure.is_log_x)
     place_y = _axis([y for *_, y in marks])
     taken = [
-        Box(place_x(low) - 0.012, place_x(high) + 0.012, place_y(y) - 0.015, place_y(y) + 0.015)
-        for low, high, y in marks
+        Box(place_x(low) - 0.01, place_x(high) + 0.01, place_y(y) - 0.015, place_y(y) + 0.015) for low, high, y in marks
     ]
+    taken += [Box(place_x(x), place_x(x), place_y(y), place_y(y)) for x, y in _joined(figure)]
     for point in points_named(figure):
         width = min(len(point.name), NAME_CHARS) * CHAR_SHARE
-        for side, box in _sides(place_x(point.x), place_y(point.y), width):
+        low, middle, high = (place_x(x) for x in (point.low, point.x, point.high))
+        for side, box in _sides((low, middle, high), place_y(point.y), width):
             if box.is_inside and not any(box.meets(other) for other in taken):
                 taken.append(box)
                 yield point, side
@@ -98,6 +113,18 @@ def _marks(figure: Figure) -> Iterator[tuple[float, float, float]]:
                 yield x if low is None else low, x if high is None else high, y
 
 
+def _joined(figure: Figure) -> Iterator[tuple[float, float]]:
+    """Places along the line that joins a frontier."""
+    for series in figure.series:
+        if series.role == "frontier":
+            points = sorted((x, y) for x, y in zip(series.x, series.mid, strict=True) if y is not None)
+            for (x, y), (next_x, next_y) in pairwise(points):
+                for n in range(1, ALONG):
+                    part = n / ALONG
+                    across = x * (next_x / x) ** part if figure.is_log_x else x + (next_x - x) * part
+                    yield across, y + (next_y - y) * part
+
+
 def _axis(values: Sequence[float], *, log: bool = False) -> Callable[[float], float]:
     """Where a value stands between the least and the greatest of some, as a share."""
     scale = math.log10 if log else float
@@ -105,9 +132,15 @@ def _axis(values: Sequence[float], *, log: bool = False) -> Callable[[float], fl
     return lambda value: 0.5 if high == low else (scale(value) - low) / (high - low)
 
 
-def _sides(x: float, y: float, width: float) -> Iterator[tuple[Side, Box]]:
+def _sides(ends: tuple[float, float, float], y: float, width: float) -> Iterator[tuple[Side, Box]]:
+    low, x, high = ends
     half, middle = LINE_SHARE / 2, width / 2
-    yield "right", Box(x + GAP_SHARE, x + GAP_SHARE + width, y - half, y + half)
-    yield "left", Box(x - GAP_SHARE - width, x - GAP_SHARE, y - half, y + half)
-    yield "above", Box(x - middle, x + middle, y + GAP_SHARE, y + GAP_SHARE + LINE_SHARE)
-    yield "below", Box(x - middle, x + middle, y - GAP_SHARE - LINE_SHARE, y - GAP_SHARE)
+    over, under = (y + GAP_SHARE, y + GAP_SHARE + LINE_SHARE), (y - GAP_SHARE - LINE_SHARE, y - GAP_SHARE)
+    yield "right", Box(high + GAP_SHARE, high + GAP_SHARE + width, y - half, y + half)
+    yield "left", Box(low - GAP_SHARE - width, low - GAP_SHARE, y - half, y + half)
+    yield "above", Box(x - middle, x + middle, *over)
+    yield "below", Box(x - middle, x + middle, *under)
+    yield "above right", Box(x, x + width, *over)
+    yield "below right", Box(x, x + width, *under)
+    yield "above left", Box(x - width, x, *over)
+    yield "below left", Box(x - width, x, *under)

@@ -225,14 +225,19 @@ def _name_points(canvas: Canvas) -> None:
     _, x_size = x_scale(figure)
     _, y_size = axis_unit(figure)
     for point, side in free_places(figure):
-        x = math.log10(point.x / x_size) if figure.is_log_x else point.x / x_size
+        x = point.beside(side) / x_size
+        x = math.log10(x) if figure.is_log_x else x
         xanchor, x_px, y_px = _BESIDE[side]
         name = literal(point.name, NAME_CHARS)
         canvas.text(name, x=x, y=point.y / y_size, xanchor=xanchor, xshift=x_px, yshift=y_px)
 
 
 # Where a name stands: its anchor, and how far from the point.
-_BESIDE = {"right": ("left", 8, 0), "left": ("right", -8, 0), "above": ("center", 0, 15), "below": ("center", 0, -15)}
+_BESIDE = {
+    "right": ("left", 8, 0), "left": ("right", -8, 0), "above": ("center", 0, 13), "below": ("center", 0, -13),
+    "above right": ("left", 0, 13), "below right": ("left", 0, -13),
+    "above left": ("right", 0, 13), "below left": ("right", 0, -13),
+}  # fmt: skip
 
 
 # Causes.

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 from handmade import START_NS, HandmadeJournal
 from hypothesis import given, settings
@@ -16,8 +17,11 @@ from joulebook.accounting.errors import InputError
 from joulebook.accounting.ledger import Ledger, ingest, open_ledger
 from joulebook.accounting.records import uuid7
 from joulebook.cli import main
+from joulebook.models.roofline import catalogue
 from joulebook.models.runtime import tables
-from joulebook.models.runtime.compare import Basis, compare
+from joulebook.models.runtime.answer import Request
+from joulebook.models.runtime.by_roofline import by_roofline, runtimes_by_roofline
+from joulebook.models.runtime.compare import Basis, Mix, compare
 from joulebook.models.runtime.frontier import System, beats, frontier
 from joulebook.models.runtime.profile import Text
 from joulebook.models.runtime.published import published
@@ -186,6 +190,27 @@ def test_quality_of_runs_and_of_a_table(home, tmp_path, capsys):
     assert any("same number of tokens" in note for note in told["notes"])
     assert main(words) == 0
     assert "Dominated: yalm (by j1-grande)" in capsys.readouterr().out
+
+
+def test_the_table_of_the_home_counts_wherever_none_is_named(home, capsys):
+    home.mkdir(parents=True, exist_ok=True)
+    (home / "quality.csv").write_text("model,metric,value\nada,mmlu,0.3\nj1-grande,mmlu,0.7\n")
+    assert main(["--home", str(home), "frontier", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(row["model"], row["quality"]) for row in told["systems"]] == [("ada", 0.3), ("j1-grande", 0.7)]
+
+
+def test_by_the_roofline_requests_come_in_a_batch():
+    one, eight = (Basis((), "roofline", "H100", Mix(512, 64), batch=batch) for batch in (1, 8))
+    view = views.alone(["llama-3.1-8b"], eight)
+    assert view.subtitle == "512 tokens in, 64 out; mode roofline, 8 requests at once"
+    alone, beside = (views.alone(["llama-3.1-8b"], basis).rows[0] for basis in (one, eight))
+    card = catalogue.find("llama-3.1-8b")
+    told = by_roofline(Request("llama-3.1-8b", 512, 64, 8, "H100"), card)
+    assert beside["runtime_s"] == told.runtime_s
+    assert alone["energy_j"].mid > 4 * beside["energy_j"].mid
+    many_s = runtimes_by_roofline(card, "H100", 8)(np.array([512.0]), np.array([64.0]))
+    assert many_s == pytest.approx([told.runtime_s.mid])
 
 
 def test_no_quality_is_said(ledger, capsys):

@@ -142,11 +142,14 @@ def test_the_frontier_is_joined_and_dominated_points_are_hollow():
     assert worse.error_x.visible is False
 
 
-def test_only_the_frontier_is_named_and_the_rest_says_its_name_where_it_is_touched():
+def test_the_frontier_is_named_first_and_alone_where_there_are_many():
     plot = chart(scatter(), PALETTE)
-    assert [text for text in texts(plot) if text in ("small", "large", "old")] == ["small", "large"]
+    assert [text for text in texts(plot) if text in ("small", "large", "old")] == ["small", "large", "old"]
+    crowd = Series("Dominated", (3.0,) * 20, (0.5,) * 20, names=("old",) * 20, role="dominated")
+    assert [point.name for point in points_named(replace(scatter(), series=(scatter().series[0], crowd)))] == [
+        "small", "large"]  # fmt: skip
     assert plot.data[2].customdata == ("old<br>Runtime 3.00 s<br>Share correct 0.500",)
-    assert points_named(replace(scatter(), series=(scatter().series[1],))) == [Point(3.0, 0.5, "old")]
+    assert points_named(replace(scatter(), series=(scatter().series[1],))) == [Point(3.0, 0.5, "old", 3.0, 3.0)]
 
 
 def test_names_do_not_lie_over_each_other():
@@ -276,5 +279,6 @@ def test_a_bar_of_a_week_is_seven_times_as_wide_as_one_of_a_day():
 def test_no_two_sides_of_a_name_are_the_same_box():
     from joulebook.reports.placing import _sides
 
-    boxes = [box for _, box in _sides(0.5, 0.5, 0.2)]
-    assert not any(one.meets(other) for one, other in combinations(boxes, 2))
+    boxes = [box for _, box in _sides((0.4, 0.5, 0.6), 0.5, 0.2)]
+    assert len(set(boxes)) == len(boxes)
+    assert not any(one.meets(other) for one, other in combinations(boxes[:4], 2))

@@ -29,14 +29,14 @@ def by_roofline(request: Request, card: ModelCard, denoised_s: Estimate = NOT_DE
     )  # fmt: skip
 
 
-def runtimes_by_roofline(card: ModelCard, hardware: str | None) -> Callable[[Floats, Floats], Floats]:
-    """The runtimes of many requests to a model at once, each alone on the GPUs that hold the longest of them."""
+def runtimes_by_roofline(card: ModelCard, hardware: str | None, batch: int = 1) -> Callable[[Floats, Floats], Floats]:
+    """The runtimes of many requests to a model, each in a batch of its like, on the GPUs that hold the longest."""
     setup = setup_of(card, hardware or USUAL_HARDWARE)
-    return lambda prompt_tokens, output_tokens: _mids(setup, prompt_tokens, output_tokens)
+    return lambda prompt_tokens, output_tokens: _mids(setup, prompt_tokens, output_tokens, batch)
 
 
-def _mids(setup: Setup, prompt_tokens: Floats, output_tokens: Floats) -> Floats:
-    return cast("Floats", estimate(setup, Load(prompt_tokens, output_tokens)).runtime_s.mid)
+def _mids(setup: Setup, prompt_tokens: Floats, output_tokens: Floats, batch: int) -> Floats:
+    return cast("Floats", estimate(setup, Load(prompt_tokens, output_tokens, float(batch))).runtime_s.mid)
 
 
 def _notes(told: Prediction) -> tuple[str, ...]:

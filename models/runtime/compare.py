@@ -49,6 +49,7 @@ class Basis:
     hardware: str | None = None
     mix: Mix = USUAL_MIX
     texts: Mapping[str, Text] = field(default_factory=dict[str, Text])
+    batch: int = 1  # requests at once, by the roofline; a profile has its own
 
 
 @dataclass(frozen=True)
@@ -155,9 +156,9 @@ def _roofline(model: str, basis: Basis) -> Yardstick:
     card = catalogue.find(model)
 
     def answer(prompt_tokens: int, output_tokens: int) -> Idealized:
-        return by_roofline(Request(model, prompt_tokens, output_tokens, 1, basis.hardware), card)
+        return by_roofline(Request(model, prompt_tokens, output_tokens, basis.batch, basis.hardware), card)
 
-    return Yardstick(runtimes_by_roofline(card, basis.hardware), answer)
+    return Yardstick(runtimes_by_roofline(card, basis.hardware, basis.batch), answer)
 
 
 def _runtimes_s(profile: Profile, samples: Samples) -> Floats:

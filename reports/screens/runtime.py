@@ -29,6 +29,7 @@ MODES = {
 ANY = {"any": "As it was measured"}
 TOKENS = Span(1, 1_000_000, 1)
 SIZES = (("prompt", "Tokens in", 512), ("output", "Tokens out", 64))
+AT_ONCE = Span(1, 1024, 1)
 MOST_MODELS = 12
 SUGGESTED = 4  # models to begin with
 KNOWN = (
@@ -77,7 +78,8 @@ def _yard(ledger: Any, called: Sequence[str]) -> Yard:
     hardware = _hardware(mode, profiles)
     device = chosen("hardware", hardware)
     sizes = (int(chosen_number(name, TOKENS, size)) for name, _, size in SIZES)
-    basis = Basis(profiles, mode, None if device in ANY else device, Mix(*sizes))
+    batch = int(chosen_number("batch", AT_ONCE, 1))
+    basis = Basis(profiles, mode, None if device in ANY else device, Mix(*sizes), batch=batch)
     return Yard(basis, usual, hardware, _models(mode, profiles))
 
 
@@ -89,6 +91,8 @@ def _choose_yard(yard: Yard, *more: Callable[[], None]) -> None:
         choose("Hardware", "hardware", yard.hardware)
         for name, label, size in SIZES:
             write_number(label, name, TOKENS, size)
+        if yard.basis.mode == "roofline":
+            write_number("Requests at once", "batch", AT_ONCE, 1)
 
 
 def _hardware(mode: str, profiles: Sequence[Any]) -> Mapping[str, str]:
@@ -119,11 +123,11 @@ def _suggested(models: Sequence[str], called: Sequence[str]) -> list[str]:
 
 def frontier_page(ledger: Any, what: Asked) -> None:
     from joulebook.reports.views import called_models, frontier
-    from joulebook.reports.views.frontier import recorded_qualities
+    from joulebook.reports.views.frontier import known_qualities
 
     period = period_of(what)
     yard = _yard(ledger, called_models(ledger, period, what.project))
-    metrics = {name: name for name in sorted({each[1] for each in recorded_qualities(ledger, period)})}
+    metrics = {name: name for name in sorted({each[1] for each in known_qualities(ledger, period)})}
     metric = chosen("metric", metrics) if metrics else None
 
     def controls() -> None:

@@ -43,12 +43,16 @@ def alone(models: Sequence[str], basis: Basis) -> View:
     notes = [f"{each.model} has no idealized value: {each.why_no_idealized}." for each in found if not each.of_mix]
     return View(
         "alone", "Models alone on equal hardware", _sentence(known),
-        f"{mix.prompt_tokens:,} tokens in, {mix.output_tokens:,} out; mode {basis.mode}",
+        f"{mix.prompt_tokens:,} tokens in, {mix.output_tokens:,} out; mode {basis.mode}{_at_once(basis)}",
         columns=COLUMNS, rows=tuple(known), figure=_figure(known),
         notes=((CAVEAT, *_told(found)) if known else ()) + tuple(notes),
         alerts=unequal(each.of_mix for each in found),
         empty="None of these models has an idealized runtime. " + " ".join(notes),
     )  # fmt: skip
+
+
+def _at_once(basis: Basis) -> str:
+    return f", {basis.batch:,} requests at once" if basis.batch > 1 and basis.mode == "roofline" else ""
 
 
 def _row(one: Compared, basis: Basis) -> dict[str, Any]:

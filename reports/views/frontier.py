@@ -13,9 +13,10 @@ from joulebook.reports.views.normalised import row_of, short_names, unequal, usu
 if TYPE_CHECKING:
     from joulebook.models.runtime.compare import Basis, Compared
 
+FILE = "quality.csv"
 EMPTY = (
     "No quality of a model is known: record it with run.quality(metric, value) in a run that calls one model, or "
-    "give a table with --quality FILE."
+    f"write a table model,metric,value to {FILE} in the home."
 )
 Role = Literal["frontier", "dominated"]
 Quality = tuple[str, str, float]  # model, metric, value
@@ -32,12 +33,13 @@ def frontier(
 ) -> View:
     """Models of known quality, each by one metric, against the idealized runtime, energy and cost of the same request.
 
-    Quality is what runs recorded (of runs that called one model only) and what the user's table has.
+    Quality is what runs recorded (of runs that called one model only) and what tables of the user have: the home's
+    `quality.csv`, and `qualities`, which stand above it.
     """
     from joulebook.models.runtime.compare import compared
 
     told = basis or usual_basis(ledger)
-    known = [*recorded_qualities(ledger, period), *qualities]
+    known = [*known_qualities(ledger, period), *qualities]
     metrics = sorted({each[1] for each in known})
     chosen = metric or (metrics[0] if metrics else "")
     by_model = {model: value for model, name, value in known if name == chosen}
@@ -53,10 +55,14 @@ def frontier(
     )  # fmt: skip
 
 
-def recorded_qualities(ledger: Ledger, period: Period) -> list[Quality]:
-    """The mean quality of the runs of a period that called one model only."""
+def known_qualities(ledger: Ledger, period: Period) -> list[Quality]:
+    """The mean quality of the runs of a period that called one model only, and what the home's table has."""
+    from joulebook.models.runtime.tables import qualities
+
     rows = ledger.rows(_SQL, (naive(period.start), naive(period.end)))
-    return [(row["model"], row["metric"], row["value"]) for row in rows]
+    path = ledger.home / FILE
+    recorded = [(row["model"], row["metric"], row["value"]) for row in rows]
+    return [*recorded, *(qualities(path) if path.exists() else ())]
 
 
 def _columns(metric: str) -> tuple[Column, ...]:
