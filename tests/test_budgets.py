@@ -179,9 +179,9 @@ def test_what_is_wrong_with_a_file_is_named(toml: str, says: str) -> None:
         parse(toml)
 
 
-def test_the_file_in_the_readme() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-    whole = parse("[[budget]]" + readme.split("```toml\n[[budget]]")[1].split("```")[0])
+def test_the_file_in_the_guide() -> None:
+    guide = (Path(__file__).parents[1] / "docs/budgets.md").read_text("utf-8")
+    whole = parse("[[budget]]" + guide.split("```toml\n[[budget]]")[1].split("```")[0])
     assert [(one.name, one.limit) for one in whole.budgets] == [("search", 20_000), ("one provider", 500)]
     assert [rule.label for rule in whole.budgets[0].rules] == ["limit", "burnt 0.8", "forecast 1", "anomaly 5×"]
 

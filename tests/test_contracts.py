@@ -146,9 +146,9 @@ def test_what_cannot_be_used_is_named(toml: str, says: str) -> None:
         parse(toml)
 
 
-def test_the_readme_shows_a_contract_that_can_be_used() -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-    agreed = parse("[exchange]" + readme.split("```toml\n[exchange]")[1].split("```")[0])
+def test_the_guide_shows_a_contract_that_can_be_used() -> None:
+    guide = (Path(__file__).parents[1] / "docs/prices.md").read_text("utf-8")
+    agreed = parse("[exchange]" + guide.split("```toml\n[exchange]")[1].split("```")[0])
     assert len(agreed.prices) == len(agreed.discounts) == 1
     assert agreed.prices[0].per_unit["input_tokens"] == pytest.approx(1.10e-6)
     assert agreed.usd_of("EUR", date(2026, 7, 1)) == 1.12

@@ -1,4 +1,4 @@
-"""The documents are true: what the README shows runs, what can be typed stands in it, and its links lead somewhere."""
+"""The documents are true: what README and guides show runs, what can be typed is in them, links lead somewhere."""
 
 from __future__ import annotations
 
@@ -17,21 +17,23 @@ from joulebook.cli.arguments import parse, parser
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
-PAGES = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md", "DECISIONS.md", "data/README.md")
+GUIDES = sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))
+SHOWN = "\n".join([README, *((ROOT / guide).read_text("utf-8") for guide in GUIDES)])
+PAGES = ("README.md", *GUIDES, "ARCHITECTURE.md", "CHANGELOG.md", "DECISIONS.md", "data/README.md")
 COMMANDS = next(action.choices for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
 # A block may stand under this comment, where it needs what a test has not.
 NOT_RUN = "<!-- not run -->"
 
 
 def blocks(language: str) -> list[str]:
-    found = re.findall(rf"({NOT_RUN}\s*)?^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    found = re.findall(rf"({NOT_RUN}\s*)?^```{language}\n(.*?)^```$", SHOWN, re.MULTILINE | re.DOTALL)
     return [code for skipped, code in found if not skipped]
 
 
 def typed() -> list[list[str]]:
-    """Every `joulebook …` of the README, in its blocks of commands and in its running text."""
+    """Every `joulebook …` of README and guides, in their blocks of commands and in their running text."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
-    lines += re.findall(r"`(joulebook [^`]+)`", README)
+    lines += re.findall(r"`(joulebook [^`]+)`", SHOWN)
     typed = [shlex.split(line, comments=True) for line in lines if line.startswith("joulebook ")]
     return [words[: words.index(">")] if ">" in words else words for words in typed]  # what follows is the shell's
 
@@ -60,6 +62,10 @@ def test_every_method_and_match_is_explained() -> None:
     assert [word for word in MATCHES if f"`{word}`" not in README] == []
 
 
+def test_every_guide_stands_in_the_readme() -> None:
+    assert [guide for guide in GUIDES if f"({guide})" not in README] == []
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_links_lead_to_files_that_are_there(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
@@ -71,7 +77,7 @@ def test_links_lead_to_files_that_are_there(page: str) -> None:
 def test_every_target_of_make_that_the_readme_names_is_there() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     named = set(
-        re.findall(r"\bmake ([a-z]+)\b", "\n".join(blocks("sh")) + " ".join(re.findall(r"`make [^`]+`", README)))
+        re.findall(r"\bmake ([a-z]+)\b", "\n".join(blocks("sh")) + " ".join(re.findall(r"`make [^`]+`", SHOWN)))
     )
     assert named
     assert named <= targets
