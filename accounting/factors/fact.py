@@ -35,7 +35,6 @@ DIMENSIONS = {
     "residual_mix": Dimensions("average", "residual", "direct"),
     "contract": Dimensions("average", "contract", "direct"),
 }
-RESOLUTIONS = ("hourly", "monthly", "annual")
 
 COLUMNS = ("value", "low", "high", "unit", "region", "valid_from", "valid_to",
            "basis", "source", "url", "licence", "retrieved")  # fmt: skip

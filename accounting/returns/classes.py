@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from joulebook.accounting.records import METHODS
 from joulebook.accounting.returns.claims import Claim
 
-SUPPORTED, PLAUSIBLE, UNSUPPORTED = CLASSES = ("supported", "plausible", "unsupported")
+SUPPORTED, PLAUSIBLE, UNSUPPORTED = ("supported", "plausible", "unsupported")
 MEASURED = ("measured", "integrated", "attributed")
 
 

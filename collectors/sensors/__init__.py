@@ -21,7 +21,6 @@ from typing import NamedTuple, Protocol
 # integral over time; GB held becomes energy by a factor.
 COUNTER_UNITS = {"J": 1.0, "mJ": 1e-3, "uJ": 1e-6}
 GAUGE_UNITS = {"W": 1.0, "mW": 1e-3, "uW": 1e-6}
-OTHER_UNITS = ("s", "GB")
 
 
 class Where(NamedTuple):

@@ -40,7 +40,6 @@ REFERENCES: Mapping[str, tuple[tuple[str | None, str], ...]] = {
     "high": (("huggingface", "meta-llama/Meta-Llama-3.1-405B-Instruct"), (None, "llama-3.1-405b")),
 }
 FIRST_ASKED = ("ecologits", "ecocost", "roofline", "epoch")  # in `evidence`; a disclosure is of another call
-NO_MAKING = "the manufacture of the hardware is not known"
 
 
 @dataclass(frozen=True)

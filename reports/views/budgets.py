@@ -74,7 +74,7 @@ def budgets(ledger: Ledger, at: datetime | None = None) -> View:
 
 
 def nothing_written(path: Path) -> str:
-    return f"There are no budgets yet: write {path}, as docs/budgets.md shows, or name a file: joulebook check --budget FILE"
+    return f"There are no budgets yet: write {path} (docs/budgets.md shows one), or joulebook check --budget FILE"
 
 
 def checked_budgets(checked: Sequence[Checked], told: Sequence[Mapping[str, Any]] = ()) -> View:

@@ -141,10 +141,6 @@ def _instant(ns: int) -> datetime:
     return datetime(1970, 1, 1) + timedelta(microseconds=ns // 1000)  # noqa: DTZ001
 
 
-def is_daily(bill: Bill) -> bool:
-    return bill.end - bill.start <= LONGEST_DAY
-
-
 def theirs(bills: Iterable[Bill], key_of: Callable[[date, Named, str | None], Key]) -> dict[Key, Side]:
     """The bills summed up. Amounts of bills that tell no cost are preferred: the others would repeat them."""
     groups: dict[Key, list[Bill]] = {}
