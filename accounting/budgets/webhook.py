@@ -10,12 +10,11 @@ import json
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
-from http.client import HTTPException
 from typing import Any, NamedTuple
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import Request
 
+from joulebook.accounting.asking import NoAnswer, answer_to
 from joulebook.accounting.budgets.written import Notify
 from joulebook.accounting.errors import InputError, MissingExtra
 
@@ -58,27 +57,14 @@ def _post(url: str, timeout_s: float, _: str, facts: Mapping[str, Any]) -> None:
     post(url, facts, timeout_s)
 
 
-class _Stay(HTTPRedirectHandler):
-    """To be sent elsewhere is an answer, and no arrival."""
-
-    def redirect_request(self, *_: Any, **__: Any) -> None:
-        return None
-
-
 def post(url: str, facts: Mapping[str, Any], timeout_s: float) -> None:
     """Send facts as JSON. Raises NotSent unless the answer is a 2xx in time."""
     headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "joulebook"}
     request = Request(url, json.dumps(facts, allow_nan=False).encode(), headers, method="POST")  # noqa: S310 - http(s)
     try:
-        with build_opener(_Stay).open(request, timeout=timeout_s):
-            return
-    except HTTPError as error:
-        error.close()
-        raise NotSent(f"it answered {error.code} {error.reason}") from error
-    except URLError as error:
-        raise NotSent(f"it cannot be reached ({error.reason})") from error
-    except (OSError, HTTPException, ValueError) as error:
-        raise NotSent(f"it cannot be reached ({error or type(error).__name__})") from error
+        answer_to(request, timeout_s)
+    except NoAnswer as error:
+        raise NotSent(str(error)) from error
 
 
 def _apprise(url: str, text: str, _: Mapping[str, Any]) -> None:

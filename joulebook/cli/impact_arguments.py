@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from joulebook.cli.options import Add, period, reading
+from joulebook.cli.options import Add, period, reading, when
 
 FORMATS = ("electricitymaps", "entsoe", "watttime", "own")
 
@@ -10,10 +10,14 @@ FORMATS = ("electricitymaps", "entsoe", "watttime", "own")
 def factors(add: Add) -> None:
     parser = add(
         "factors",
-        "list the factors in force here, or all of a kind; import hourly or monthly ones from a file",
+        "list the factors in force here, or all of a kind; import hourly or monthly ones from a file, or fetch them",
         "joulebook factors import FR_2026_hourly.csv --format electricitymaps --region FR",
     )
-    parser.add_argument("action", nargs="?", choices=("import",), help="import FILE into the home, whole or not at all")
+    parser.add_argument(
+        "action", nargs="?", choices=("import", "fetch"),
+        help="import FILE into the home, whole or not at all; fetch: ask Electricity Maps or WattTime over the "
+        "network, with your key, and import what comes",
+    )  # fmt: skip
     parser.add_argument("file", nargs="?", metavar="FILE", help="the file to import")
     parser.add_argument("--kind", help="all rows of this kind, e.g. carbon_intensity; of an own file: what it is of")
     parser.add_argument("--region", help="all rows of this region or provider; of an import: where it holds")
@@ -23,6 +27,10 @@ def factors(add: Add) -> None:
     shown.add_argument("--series", action="store_true", help="instead, the hourly and monthly factors of this home")
     shown.add_argument("--sets", action="store_true", help="instead, the factor sets that were used here, for `assess`")
     parser.add_argument("--format", choices=FORMATS, help="whose file it is")
+    parser.add_argument("--zone", help="of a fetch: the service's name for the place (default: the region)")
+    parser.add_argument("--since", type=when, metavar="TIME", help="of a fetch: from then on, e.g. 30d or 2026-01-01")
+    parser.add_argument("--until", type=when, metavar="TIME", help="of a fetch: before then (default: now)")
+    parser.add_argument("--address", metavar="URL", help="of a fetch: where the service is, if not at its own address")
     parser.add_argument("--licence", help="under which the file was given to you (default: not to be passed on)")
 
 

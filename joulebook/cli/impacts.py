@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,13 +73,17 @@ def _answer(args: argparse.Namespace, view: View) -> int:
 
 
 def factors(args: argparse.Namespace) -> int:
-    """The factors in force or of a kind; or a file of them into the home."""
+    """The factors in force or of a kind; or a file of them into the home, or what a service has."""
+    if args.action is not None:
+        return {"import": _import, "fetch": _fetch}[args.action](args)
+    return _list(args)
+
+
+def _list(args: argparse.Namespace) -> int:
     from joulebook.accounting.basis import kept
     from joulebook.accounting.site import load_site
     from joulebook.reports import views
 
-    if args.action == "import":
-        return _import(args)
     home = home_of(args)
     if args.regions:
         return answer(args, views.cloud_regions(args.region))
@@ -93,14 +98,11 @@ def factors(args: argparse.Namespace) -> int:
 
 def _import(args: argparse.Namespace) -> int:
     """A file of hourly or monthly factors, whole or not at all."""
-    from joulebook.accounting.factors import load, locate, unknown_region
     from joulebook.accounting.factors.imports import About, read_series
 
     if not (args.file and args.format and args.region):
         raise InputError("factors import needs a FILE, --format and --region, e.g. joulebook factors import --help")
-    place = locate(args.region).place
-    if not load().knows_place("carbon_intensity", place):
-        raise InputError(unknown_region(args.region, load()))
+    place = _grid(args.region)
     day, kind = datetime.now(UTC).date(), args.kind or "carbon_intensity"
     about = About(Path(args.file), place, day, args.licence or NOT_SAID, kind)
     told = [_stored(home_of(args), each) for each in read_series(about, args.format)]
@@ -111,6 +113,42 @@ def _import(args: argparse.Namespace) -> int:
         values = f"{row['values']:,} {row['resolution']} values of {row['kind']} for {row['region']}"
         print(f"{values}, {row['from']:%Y-%m-%d %H:%M} to {row['until']:%Y-%m-%d %H:%M} UTC: {row['path']}")
     return 0
+
+
+def _grid(region: str) -> str:
+    """The place of the grid of a region. Raises InputError for one that is not known."""
+    from joulebook.accounting.factors import load, locate, unknown_region
+
+    place = locate(region).place
+    if not load().knows_place("carbon_intensity", place):
+        raise InputError(unknown_region(region, load()))
+    return place
+
+
+def _fetch(args: argparse.Namespace) -> int:
+    """What a service has of a zone, kept as a file and then imported."""
+    from joulebook.accounting.factors.live import SERVICES, Wanted, fetched
+
+    service = SERVICES.get(args.format)
+    if service is None or not (args.region and args.since):
+        raise InputError(f"factors fetch needs --format ({' or '.join(SERVICES)}), --region and --since")
+    start, end = (_hour(each) for each in (args.since, args.until or datetime.now(UTC)))
+    zone = args.zone or _grid(args.region)
+    text = fetched(args.format, Wanted(zone, start, end, args.address or service.address, os.environ))
+    folder = home_of(args) / "fetched"
+    folder.mkdir(parents=True, exist_ok=True)
+    name = "".join(c if c.isalnum() or c in "-_" else "_" for c in zone)
+    path = folder / f"{args.format}-{name}-{start:%Y%m%dT%H}-{end:%Y%m%dT%H}.csv"
+    draft = path.with_suffix(".tmp")
+    draft.write_text(text, "utf-8")
+    draft.replace(path)
+    args.file = str(path)
+    return _import(args)
+
+
+def _hour(at: datetime) -> datetime:
+    """UTC without a zone, at the full hour."""
+    return at.astimezone(UTC).replace(minute=0, second=0, microsecond=0, tzinfo=None)
 
 
 def _stored(home: Path, series: Series) -> dict[str, Any]:
