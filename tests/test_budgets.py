@@ -171,6 +171,7 @@ def test_a_limit_in_the_unit_of_its_key(key: str, limit: float) -> None:
     (budget("carbon_kg = 1", "alerts = [{fails = true}]"), "alert 1: needs one of threshold, forecast, anomaly"),
     (budget("carbon_kg = 1", "alerts = [{forecast = 0}]"), "forecast must be more than 0"),
     (budget("carbon_kg = 1", "alerts = [{forecast = 1}, {forecast = 1.0}]"), "two alerts have forecast = 1"),
+    (budget("cost_usd = 1", "apis = true"), "apis goes with a limit of carbon or water, not of cost"),
     (budget("carbon_kg = 1") * 2, "2 budgets are called 'b': give each a name of its own"),
     (budget("carbon_kg = 1") + "[notify]\nurl = 'x'", r"\[notify\]: unknown key 'url'"),
 ])  # fmt: skip
@@ -380,6 +381,47 @@ def test_what_has_no_price_may_be_any_amount(january: Ledger) -> None:
     assert (within.burnt.mid, within.missing) == (pytest.approx(CALL_USD), "1 call without a price")
     assert (within.state, within.verdicts[0].reason) == ("possible", "1 call without a price, not in it")
     assert above.state == "breached"  # with what is known alone
+
+
+def test_what_calls_used_elsewhere_is_in_it_where_the_budget_says_so(book: Book) -> None:
+    """A run of 1 Wh (0.3 g) and two calls of 1,050 tokens, each 1 to 3 g, to a server elsewhere; one to our own."""
+    book.run(HOUR)
+    for at_s in (HOUR, 2 * HOUR):
+        book.call(at_s)
+    book.call(3 * HOUR, source="server")
+    book.call(3 * HOUR, usage_json=None)
+    book.write()
+    ingest(book.path.parent.parent)
+    asked: list[Any] = []
+
+    def estimate(used: Any, category: str) -> Ends:
+        asked.append((used, category))
+        return Ends(1.0 * used.calls, 2.0 * used.calls, 3.0 * used.calls)
+
+    toml = budget("carbon_g = 10") + budget("carbon_g = 10", "apis = true", name="with calls")
+    without, beside = check(open_ledger(book.path.parent.parent), parse(toml).budgets, at(DAY), estimate)
+    assert ends(without.burnt) == pytest.approx((0.05, 0.3, 1.6))
+    assert ends(beside.burnt) == pytest.approx((2.05, 4.3, 7.6))
+    assert (beside.burnt.method, beside.missing) == ("modelled", "1 call or run without energy")
+    assert beside.budget.whose == "everything, with API calls"
+    assert asked == [(("openai", "gpt-4o", 2, 2000, 100, 0), "gwp_g")]
+
+
+def test_the_engines_say_what_calls_used(book: Book, capsys: pytest.CaptureFixture[str]) -> None:
+    book.call(HOUR)
+    book.call(HOUR, request_model="nobody-knows-it", response_model="nobody-knows-it")
+    book.write()
+    home = book.path.parent.parent
+    (home / "budgets.toml").write_text(budget("carbon_g = 1000", "apis = true", period='period = "year"'))
+    assert main(["--home", str(home), "check", "--as-of", "2026-01-02", "--json"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["budgets"]
+    call = ["--provider", "openai", "--model", "gpt-4o", "--input-tokens", "1000", "--output-tokens", "50", "--json"]
+    assert main(["--home", str(home), "footprint", *call]) == 0
+    engines = json.loads(capsys.readouterr().out)["engines"]
+    mids = [engine["operational"]["gwp_g"]["mid"] for engine in engines if "gwp_g" not in engine["not_compared"]]
+    told = sorted(mid for mid in mids if mid is not None)
+    assert (one["burnt"]["low"], one["burnt"]["high"]) == pytest.approx((told[0], told[-1]))
+    assert one["missing"] == "1 call or run without energy"
 
 
 def test_a_run_without_energy_is_missing(january: Ledger) -> None:

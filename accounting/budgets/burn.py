@@ -2,6 +2,8 @@
 
     scope ─> a condition on runs, one on calls ─> sums of each day ─> Burn: days with low, mid, high
 
+With `apis` what calls used elsewhere is in it, too, as who asks has it estimated: this floor knows no engines.
+
 A day of the ledger is a day in UTC. Between the first use of a scope and now, a day on which nothing is on record is a
 day of 0: nobody ran anything. Calls without a price or without tokens are in no sum; they are counted as missing, and
 so are runs without energy: what is missing makes the high end unknown.
@@ -9,7 +11,7 @@ so are runs without energy: what is missing makes the high end unknown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
@@ -17,7 +19,7 @@ from typing import NamedTuple
 from joulebook.accounting.assess import CATEGORIES, Assessor, assessor, missing_factor
 from joulebook.accounting.budgets.forecast import Ends, total
 from joulebook.accounting.budgets.periods import DAY
-from joulebook.accounting.budgets.written import Budget
+from joulebook.accounting.budgets.written import OF_ENGINES, Budget
 from joulebook.accounting.estimates import Estimate, between, unknown
 from joulebook.accounting.factors import Match
 from joulebook.accounting.ledger import Ledger
@@ -32,6 +34,20 @@ class Where(NamedTuple):
 
     condition: str
     params: tuple[str, ...]
+
+
+class Elsewhere(NamedTuple):
+    """Calls to one model of a provider, of which the tokens are known, and all their tokens."""
+
+    provider: str | None
+    model: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+
+
+Estimator = Callable[[Elsewhere, str], Ends | None]  # what they used of a category; None where nobody can say
 
 
 @dataclass
@@ -81,15 +97,17 @@ class Books(NamedTuple):
 
     by_hour: Assessor
     by_minute: Assessor
+    estimate: Estimator | None = None
 
     @property
     def ledger(self) -> Ledger:
         return self.by_hour.ledger
 
 
-def books(ledger: Ledger, since: datetime, at: datetime) -> Books:
+def books(ledger: Ledger, since: datetime, at: datetime, estimate: Estimator | None = None) -> Books:
     """What budgets whose periods begin at `since` or later need to know."""
-    return Books(*(assessor(ledger, since - HISTORY, at, grain) for grain in ("hour", "minute")))
+    by_hour, by_minute = (assessor(ledger, since - HISTORY, at, grain) for grain in ("hour", "minute"))
+    return Books(by_hour, by_minute, estimate)
 
 
 def burn(read: Books, budget: Budget, since: datetime, at: datetime) -> Burn:
@@ -103,6 +121,8 @@ def burn(read: Books, budget: Budget, since: datetime, at: datetime) -> Burn:
         _count_runs(read.ledger, found, at)
     if budget.measure.of_calls:
         _add_calls(read.ledger, found, at)
+    if budget.with_apis:
+        _add_elsewhere(read, found, since - HISTORY, at)
     return found
 
 
@@ -172,6 +192,29 @@ def _add_calls(ledger: Ledger, found: Burn, at: datetime) -> None:
         found.saw(row["day"], row["missing"])
 
 
+def _add_elsewhere(read: Books, found: Burn, since: datetime, at: datetime) -> None:
+    """What calls used elsewhere; those to a server of one's own are in its run."""
+    of_calls, category = _of_calls(found.budget), OF_ENGINES[found.budget.measure.name]
+    rows = read.ledger.rows(
+        f"""select c.started_at_utc::date as day, c.provider, coalesce(c.model, '') as model,
+                   count(*) filter (tokens is not null) as calls, count(*) filter (tokens is null) as untold,
+                   sum(coalesce(c.input_tokens, 0))::bigint as input_tokens,
+                   sum(coalesce(c.output_tokens, 0))::bigint as output_tokens,
+                   sum(coalesce(c.cache_read_tokens, 0))::bigint as cached_tokens
+            from {_CALLS}, lateral (select {_AMOUNT["tokens"]} as tokens)
+            where c.source <> 'server' and c.started_at_utc >= ? and c.started_at_utc < ? and {of_calls.condition}
+            group by all order by all""",
+        (_naive(since), _naive(at), *of_calls.params),
+    )
+    for row in rows:
+        day, untold = row.pop("day"), row.pop("untold")
+        used = Elsewhere(**row)
+        told = read.estimate(used, category) if read.estimate and used.calls else None
+        if told is not None:
+            found.add(day, told, "modelled")
+        found.saw(day, untold + (0 if told else used.calls))
+
+
 # A call is of the machine that made it; what it does not say of itself is said by the span and the run around it.
 _CALLS = """api_call c left join span s on s.span_id = c.span_id left join span r on r.span_id = c.run_id
             left join journal j on j.journal_id = c.journal_id"""
@@ -219,7 +262,9 @@ def missing_in_words(budget: Budget, count: int) -> str:
     if not count:
         return ""
     what, why = ("call", "a price" if budget.measure.unit == "USD" else "tokens")
-    if not budget.measure.of_calls:
+    if budget.with_apis:
+        what, why = "call or run", "energy"
+    elif not budget.measure.of_calls:
         what, why = "run", "energy"
     elif budget.measure.of_runs:
         what, why = "call or run", "a price or energy"

@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from joulebook.accounting.budgets import forecast
 from joulebook.accounting.budgets.anomaly import Usual, usual_day
-from joulebook.accounting.budgets.burn import Books, Burn, books, burn, missing_in_words
+from joulebook.accounting.budgets.burn import Books, Burn, Estimator, books, burn, missing_in_words
 from joulebook.accounting.budgets.forecast import Ends, total
 from joulebook.accounting.budgets.periods import DAY
 from joulebook.accounting.budgets.written import Budget, Rule
@@ -95,10 +95,10 @@ class Checked:
         return tuple(self.found.matches.values())
 
 
-def check(ledger: Ledger, budgets: Sequence[Budget], at: datetime) -> list[Checked]:
-    """Every budget at an instant; what came after it does not count."""
+def check(ledger: Ledger, budgets: Sequence[Budget], at: datetime, estimate: Estimator | None = None) -> list[Checked]:
+    """Every budget at an instant; what came after it does not count. `estimate`: what calls used elsewhere."""
     at = at.astimezone(UTC)
-    read = books(ledger, min(min(budget.window(at)[0], at) for budget in budgets), at)
+    read = books(ledger, min(min(budget.window(at)[0], at) for budget in budgets), at, estimate)
     return [_check(read, budget, at) for budget in budgets]
 
 

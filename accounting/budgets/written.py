@@ -4,6 +4,7 @@
     name = "search"                 # each budget has a name of its own
     carbon_kg = 20                  # the limit: one of the keys in `LIMITS`
     period = "month"                # day, week, month, quarter, year: of the calendar, in UTC
+    apis = true                     # of carbon and water: what calls of model APIs used elsewhere is in it
     project = "search"              # whose: project, run (its name), host (the machine), tags; all of them must fit
     tags = {team = "nlp"}
     alerts = [{threshold = 0.8, fails = false}, {forecast = 1.0}, {anomaly = 5}]
@@ -64,6 +65,8 @@ MEASURES = {
         Measure("tokens", "token", None, "tokens"),
     )
 }
+# measure -> the category of the engines that estimate calls of model APIs; energy of runs is at another boundary
+OF_ENGINES = {"carbon": "gwp_g", "water": "water_l"}
 # key of a limit -> (measure, unit in which it is written)
 LIMITS = {
     "carbon_g": ("carbon", "g"), "carbon_kg": ("carbon", "kg"), "carbon_t": ("carbon", "t"),
@@ -76,7 +79,7 @@ MOST = 1e15  # of a limit in the unit of its key, and of what a rule allows: bey
 EARLIEST, LONGEST = date(1970, 1, 1), timedelta(days=3653)
 OF_RUNS, OF_CALLS = ("project", "run", "host"), ("provider", "model")
 RULES = {"threshold": 1.0, "forecast": 1.0, "anomaly": 5.0}  # kind -> what `true` stands for
-_BUDGET = ("name", *LIMITS, "period", "from", "until", *OF_RUNS, *OF_CALLS, "tags", "alerts")
+_BUDGET = ("name", *LIMITS, "apis", "period", "from", "until", *OF_RUNS, *OF_CALLS, "tags", "alerts")
 _NOTIFY = ("webhook", "apprise", "timeout_s", "must_arrive")
 
 
@@ -109,6 +112,7 @@ class Budget:
     rules: tuple[Rule, ...]
     period: str | None
     fixed: tuple[datetime, datetime] | None = None
+    with_apis: bool = False
 
     def window(self, at: datetime) -> tuple[datetime, datetime]:
         """The period that counts at an instant (UTC, half-open)."""
@@ -118,7 +122,8 @@ class Budget:
     def whose(self) -> str:
         """The scope in words: `project search, tag team=nlp`."""
         tags = [f"tag {key}={value}" for key, value in self.tags.items()]
-        return ", ".join([f"{key} {value}" for key, value in self.scope.items()] + tags) or "everything"
+        told = ", ".join([f"{key} {value}" for key, value in self.scope.items()] + tags) or "everything"
+        return f"{told}, with API calls" if self.with_apis else told
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,10 @@ def _budget(where: str, one: Mapping[str, Any]) -> Budget:
             )
     tags = given.table(f"{where}: tags", one.get("tags", {}))
     told = {key: given.text(f"{where}: tags.{key}", value, '"nlp"') for key, value in tags.items()}
-    return Budget(name, measure, limit, scope, told, _rules(where, one), *_when(where, one))
+    with_apis = given.flag(f"{where}: apis", one.get("apis", False))
+    if with_apis and measure.name not in OF_ENGINES:
+        raise InputError(f"{where}: apis goes with a limit of {' or '.join(OF_ENGINES)}, not of {measure.name}")
+    return Budget(name, measure, limit, scope, told, _rules(where, one), *_when(where, one), with_apis)
 
 
 def _limit(where: str, one: Mapping[str, Any]) -> tuple[Measure, float]:

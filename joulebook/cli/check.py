@@ -29,11 +29,12 @@ def check(args: argparse.Namespace) -> int:
         raise InputError("--baseline, --candidate, --per, --threshold and --project go with --regression NAME")
     from joulebook.accounting import budgets
     from joulebook.accounting.budgets.alerts import sent
+    from joulebook.reports.views.budgets import checked_now
 
     written = budgets.load(_path(args))
     if args.notify:
         _targets(written)  # a wrong address is told before anything is evaluated
-    checked = budgets.check(ledger_of(args), written.budgets, _instant(args.as_of))
+    checked = checked_now(ledger_of(args), written.budgets, _instant(args.as_of))
     told = _tell(args, written, checked) if args.notify else []
     _answer(args, checked, told, sent(home_of(args)))
     lost = written.notify.must_arrive and any(one.outcome == "failed" for one in told)

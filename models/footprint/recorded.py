@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import Any
 
+from joulebook.accounting.budgets.burn import Elsewhere, Estimator
+from joulebook.accounting.budgets.forecast import Ends
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.estimates import Estimate, between, unknown
 from joulebook.accounting.ledger import Ledger
@@ -66,6 +68,22 @@ def recorded(ledger: Ledger, scope: Scope, site: Site, only: tuple[str, Sequence
     where, params = _where(scope)
     sql = _SQL.format(where=f"{where} and {only[0]}")
     return [_called(row, site) for row in ledger.rows(sql, [*params, *only[1]])]
+
+
+def estimator(site: Site) -> Estimator:
+    """What calls used in operation, from the lowest to the highest engine's mid, with the median between."""
+
+    def told(used: Elsewhere, category: str) -> Ends | None:
+        tokens = (each / used.calls for each in (used.input_tokens, used.output_tokens, used.cached_tokens))
+        try:
+            answer = footprints(Call(used.provider, used.model, *tokens), place_for(used.provider, None, site))
+        except InputError:
+            return None
+        amounts = (engine.operational[category] for engine in answer.engines if category not in engine.apart)
+        mids = [amount.mid * used.calls for amount in amounts if amount.mid is not None]
+        return Ends(min(mids), median(mids), max(mids)) if mids else None
+
+    return told
 
 
 def _where(scope: Scope) -> tuple[str, Sequence[Any]]:

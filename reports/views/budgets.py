@@ -15,7 +15,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from joulebook.accounting.budgets import Checked, Verdict, check, load
+from joulebook.accounting.budgets import Budget, Checked, Verdict, check, load
 from joulebook.accounting.budgets.alerts import sent
 from joulebook.accounting.budgets.forecast import Ends, total
 from joulebook.accounting.budgets.periods import DAY, midnight
@@ -61,6 +61,10 @@ NOTES = (
     "A rule is breached when mid is above what it allows, possible when only high is. Periods are in UTC.",
     "Expected: what is burnt, and the mean of up to eight weeks behind. Its band (5 to 95 %) foresees no growth.",
 )
+WITH_APIS = (
+    "With API calls: what they used elsewhere in operation, from the lowest to the highest of the engines of joulebook "
+    "footprint; it is modelled, and the runs' part may be measured."
+)
 BAND = "Line: best estimate. Pale: its range; of what is expected from 5 to 95 %, with that range."
 MOST_ALERTS = 50
 
@@ -70,7 +74,17 @@ def budgets(ledger: Ledger, at: datetime | None = None) -> View:
     at, path = at or datetime.now(UTC), ledger.home / FILE_NAME
     if not path.exists():
         return View("budgets", "Budgets", empty=nothing_written(path))
-    return checked_budgets(check(ledger, load(path).budgets, at), sent(ledger.home))
+    return checked_budgets(checked_now(ledger, load(path).budgets, at), sent(ledger.home))
+
+
+def checked_now(ledger: Ledger, told: Sequence[Budget], at: datetime) -> list[Checked]:
+    """Every budget at an instant, with an estimate of calls of model APIs where one of them asks for it."""
+    if not any(budget.with_apis for budget in told):
+        return check(ledger, told, at)
+    from joulebook.accounting.site import load_site
+    from joulebook.models.footprint.recorded import estimator
+
+    return check(ledger, told, at, estimator(load_site(ledger.home)))
 
 
 def nothing_written(path: Path) -> str:
@@ -107,8 +121,13 @@ def _sentence(checked: Sequence[Checked]) -> str:
 
 def _notes(checked: Sequence[Checked]) -> list[str]:
     missing = [f"{one.budget.name}: {one.missing}, not in what is burnt." for one in checked if one.missing]
-    if any(one.budget.measure.name in ("carbon", "energy", "water") for one in checked):
-        missing.append("Carbon, energy and water are of runs: what APIs used elsewhere is not in them.")
+    of_runs = [one.budget for one in checked if one.budget.measure.name in ("carbon", "energy", "water")]
+    if any(budget.with_apis for budget in of_runs):
+        missing.append(WITH_APIS)
+    if not all(budget.with_apis for budget in of_runs):
+        missing.append(
+            "Carbon, energy and water are of runs: what APIs used elsewhere is not in them, but for apis = true."
+        )
     return missing
 
 
