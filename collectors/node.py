@@ -7,8 +7,8 @@
 
 All of it happens on a thread of its own, because a driver may take its time or never answer. Who asks waits for a
 moment and goes on without. At an edge a meter is read unless it was read less than its `rest_s` ago. Who was busy is
-read at the edges too, but only at ticks five seconds apart: it shares out energy and is none. A gauge has its own
-clock, quicker than the recorder's, in the process that holds its lease; who does not, tries for it at each tick.
+read at the edges too, but only at ticks five or ten seconds apart: it shares out energy and is none. A gauge has its
+own clock, quicker than the recorder's, in the process that holds its lease; who does not, tries for it at each tick.
 
 Cover: the CPU's energy is that of the first of powercap, perf and hwmon that has it. Where a sensor of a whole module
 counts, those of its CPU do not. The memory's is a model's only where no sensor sees it, and busy seconds of the node
@@ -41,6 +41,7 @@ MODEL, SHARED_BY = "memory", "node_cpu"
 KINDS = (*HARDWARE, MODEL)
 USE_REST_S = 0.1  # of a meter that tells this process's use of a device
 BUSY_TICK_S = 4.5  # who was busy is read at ticks so long apart at least: energy is, at every one
+USE_TICK_S = 9.5  # of the GPUs, which costs a driver milliseconds, and tells of all the time since it was last read
 SAY_AGAIN_S = 60.0  # a sensor that goes on failing is told that often
 
 
@@ -108,7 +109,7 @@ class NodeSensors:
         self._tick_s = math.inf  # the next tick
         if use is not None:
             self._watched.append(Watched(f"meter {use.name}", lambda _: list(map(checked, use.read())), USE_REST_S))
-            self._watched[-1].tick_s = BUSY_TICK_S
+            self._watched[-1].tick_s = USE_TICK_S
         self._counters = [one for one in self._watched if one.interval_s is None]
         self._ticking: list[tuple[Watched, tuple[str, ...]]] | None = None  # all counters, once they are held
         self._leases = leases
