@@ -143,7 +143,8 @@ def test_nobody_is_asked_without_a_key_a_time_or_a_place(
 ) -> None:
     assert fetch(service, "electricitymaps", since="2026-02-01") == 2
     assert fetch(service, "own") == 2
-    assert main(["factors", "fetch", "--format", "watttime", "--region", "Atlantis", "--since", "2026-01-01"]) == 2
+    nowhere = ["--region", "Atlantis", "--zone", "CAISO_NORTH", "--address", service.url]
+    assert main(["factors", "fetch", "--format", "watttime", *nowhere, "--since", "2026-01-01"]) == 2
     monkeypatch.delenv("ELECTRICITYMAPS_TOKEN")
     assert fetch(service, "electricitymaps") == 2
     said = capsys.readouterr().err

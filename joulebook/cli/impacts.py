@@ -132,8 +132,9 @@ def _fetch(args: argparse.Namespace) -> int:
     service = SERVICES.get(args.format)
     if service is None or not (args.region and args.since):
         raise InputError(f"factors fetch needs --format ({' or '.join(SERVICES)}), --region and --since")
+    place = _grid(args.region)  # before anybody is asked
+    zone = args.zone or place
     start, end = (_hour(each) for each in (args.since, args.until or datetime.now(UTC)))
-    zone = args.zone or _grid(args.region)
     text = fetched(args.format, Wanted(zone, start, end, args.address or service.address, os.environ))
     folder = home_of(args) / "fetched"
     folder.mkdir(parents=True, exist_ok=True)
