@@ -98,13 +98,16 @@ def _list(args: argparse.Namespace) -> int:
 
 def _import(args: argparse.Namespace) -> int:
     """A file of hourly or monthly factors, whole or not at all."""
-    from joulebook.accounting.factors.imports import About, read_series
-
     if not (args.file and args.format and args.region):
         raise InputError("factors import needs a FILE, --format and --region, e.g. joulebook factors import --help")
-    place = _grid(args.region)
+    return _take_in(args, Path(args.file), _grid(args.region))
+
+
+def _take_in(args: argparse.Namespace, path: Path, place: str) -> int:
+    from joulebook.accounting.factors.imports import About, read_series
+
     day, kind = datetime.now(UTC).date(), args.kind or "carbon_intensity"
-    about = About(Path(args.file), place, day, args.licence or NOT_SAID, kind)
+    about = About(path, place, day, args.licence or NOT_SAID, kind)
     told = [_stored(home_of(args), each) for each in read_series(about, args.format)]
     if args.json:
         print_json(told)
@@ -143,8 +146,7 @@ def _fetch(args: argparse.Namespace) -> int:
     draft = path.with_suffix(".tmp")
     draft.write_text(text, "utf-8")
     draft.replace(path)
-    args.file = str(path)
-    return _import(args)
+    return _take_in(args, path, place)
 
 
 def _hour(at: datetime) -> datetime:
