@@ -105,6 +105,10 @@ class Cause(NamedTuple):
     run_id: str | None
 
 
+# What the environment may say of them.
+_NAMES = tuple(
+    f"JOULEBOOK_{name}" for name in ("HOME", "INTERVAL_S", "STRICT", "REPLAY", "SYSFS_ROOT", "PROCFS_ROOT", "SENSORS")
+)
 _given = Settings()
 _recorder: Recorder | None = None
 _making = threading.RLock()
@@ -134,12 +138,16 @@ def recorder(outside: bool = False) -> Recorder:
     current = _recorder
     if current is not None and current.tops:
         return current
+    said = (_given, outside, *map(os.environ.get, _NAMES))
+    if current is not None and current.said == said:
+        return current
     with _making:
         settings = _settings(outside)
         if _recorder is None or (_recorder.settings != settings and not _recorder.tops):
             if _recorder is not None:
                 _recorder.close()
             _recorder = Recorder(settings)
+        _recorder.said = said
         return _recorder
 
 
@@ -175,6 +183,7 @@ class Recorder:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.said: tuple[Any, ...] = ()  # what they come from
         self.tops: list[Any] = []  # spans, whose class is upstairs
         self.parent = _parent_in(os.environ.get(PARENT, ""))
         self.journal = Journal(f"{home_path(settings.home)}/journal", self._lost)

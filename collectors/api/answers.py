@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from joulebook.collectors.api.streams import Event, parsed
+from joulebook.collectors.api.streams import DONE, Event, parsed
 
 Json = dict[str, Any]
 Path = tuple[str, ...]
@@ -192,7 +192,7 @@ def _last(events: Sequence[Event]) -> list[Json]:
         may_tell = isinstance(data, dict) or _TELLS.search(data) is not None
         one = parsed(data) if may_tell or back < LAST else None
         told += [] if one is None else [one]
-        if may_tell and one is not None and back >= LAST - 1 and any(map(_has_numbers, told)):
+        if (back == LAST - 1 or (may_tell and back >= LAST)) and any(map(_has_numbers, told)):
             break
     return told[::-1]
 
@@ -260,16 +260,16 @@ def _is_count(value: Any) -> bool:
 
 def _kept(value: Any, key: str = "") -> Any:
     """A usage without its texts: numbers, and the words of a few fields."""
+    if type(value) is int or value is None:  # most are
+        return value
     if isinstance(value, dict):
-        return {
-            name: inner for name, one in value.items()
-            if _is_key(name) and (inner := _kept(one, name)) is not _DROPPED
-        }  # fmt: skip
+        kept = ((name, _kept(one, name)) for name, one in value.items() if _is_key(name))
+        return {name: one for name, one in kept if one is not _DROPPED}
     if isinstance(value, list):
         return [inner for one in value if (inner := _kept(one, key)) is not _DROPPED]
     is_word = isinstance(value, str) and key in WORDS and _WORD.fullmatch(value)
     is_number = isinstance(value, int | float) and math.isfinite(value)
-    return value if is_word or is_number or value is None else _DROPPED
+    return value if is_word or is_number else _DROPPED
 
 
 _DROPPED = object()
@@ -319,7 +319,7 @@ def _cost(usage: Json) -> str | None:
 
 
 def _is_final(events: Sequence[Event], told: Sequence[Json]) -> bool:
-    if events and events[-1][1] == b"[DONE]":
+    if events and events[-1][1] == DONE:
         return True
     last = told[-1] if told else {}
     candidates = last.get("candidates")

@@ -35,7 +35,7 @@ def _write(fields: dict[str, Any], known: sampler.Recorder | None) -> None:
     recorder = known or sampler.recorder()
     span = None if "run_id" in fields else span_around(recorder)
     about = {} if span is None or span.run_id is None else {"run_id": span.run_id, "span_id": span.span_id}
-    told = {key: value for key, value in fields.items() if value is not None and value not in ([], "")}
+    told = {key: value for key, value in fields.items() if value or value is False or value == 0}
     recorder.journal.write("call", {**about, **told})
 
 

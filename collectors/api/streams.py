@@ -13,7 +13,8 @@ import re
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate
+from itertools import accumulate, count
+from operator import add
 from typing import Any
 
 _NEWLINE = rb"(?>\r\n|\n|\r)"
@@ -22,7 +23,7 @@ _LINE = re.compile(rb"\n")
 _PRELUDE = struct.Struct(">III")  # of a frame: its length, that of its headers, a checksum
 _CHECKSUM_BYTES = 4
 _TEXT_HEADER = 7
-
+DONE = b"[DONE]"
 
 Event = tuple[int | None, bytes | dict[str, Any]]  # where it ends, None where nobody knows; its JSON, parsed or not
 
@@ -54,6 +55,8 @@ def parsed(data: bytes | dict[str, Any]) -> dict[str, Any] | None:
     """An event as JSON; None for what is none, e.g. `[DONE]` or the beginning of one."""
     if isinstance(data, dict):
         return data
+    if data == DONE:
+        return None
     try:
         value = json.loads(data)
     except (ValueError, RecursionError):
@@ -65,13 +68,13 @@ def _server_sent(body: bytes) -> Iterator[Event]:
     if b"\r" in body:
         yield from _of_blocks((body[start:end], after) for start, end, after in _between(body))
         return
-    end = 0
-    for block in body.split(b"\n\n"):
-        end += len(block) + 2
-        if block.startswith(b"data: ") and b"\n" not in block:
-            yield end, block[6:]
-        elif block:
-            yield from _of_blocks([(block, end)])
+    blocks = body.split(b"\n\n")
+    ends = map(add, accumulate(map(len, blocks)), count(2, 2))
+    if body.count(b"\n") == 2 * len(blocks) - 2:  # each of one line, as most servers have it: this is the fast way
+        told = ((end, block[5:]) for end, block in zip(ends, blocks, strict=True) if block[:5] == b"data:")
+        yield from ((end, data.removeprefix(b" ")) for end, data in told)
+    else:
+        yield from _of_blocks(zip(blocks, ends, strict=True))
 
 
 def _between(body: bytes) -> Iterator[tuple[int, int, int]]:

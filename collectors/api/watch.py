@@ -15,7 +15,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from operator import sub
 from typing import Any, NamedTuple
 
 from joulebook.accounting.records import uuid7
@@ -280,7 +280,7 @@ def _piece_at(watch: Watch, end: int) -> int:
 
 def _gaps(times: Sequence[float]) -> dict[str, float]:
     """The time between two pieces: median, 95th percentile (nearest rank) and longest."""
-    gaps = sorted(after - before for before, after in pairwise(times))
+    gaps = sorted(map(sub, times[1:], times))
     if not gaps:
         return {}
     at = {"gap_p50_s": (len(gaps) + 1) // 2, "gap_p95_s": -(-95 * len(gaps) // 100), "gap_max_s": len(gaps)}
