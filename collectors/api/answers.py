@@ -192,7 +192,9 @@ def _last(events: Sequence[Event]) -> list[Json]:
         may_tell = isinstance(data, dict) or _TELLS.search(data) is not None
         one = parsed(data) if may_tell or back < LAST else None
         told += [] if one is None else [one]
-        if (back == LAST - 1 or (may_tell and back >= LAST)) and any(map(_has_numbers, told)):
+        if back == LAST - 1 and any(_usage_in(one)[1] for one in told):  # counts alone may stand after a usage
+            break
+        if may_tell and back >= LAST and any(map(_has_numbers, told)):
             break
     return told[::-1]
 
