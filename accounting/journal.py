@@ -75,12 +75,12 @@ def _no_json(value: Any) -> Any:
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")
 
 
-_encode = _encoder()
+as_line = _encoder()
 _heads: dict[str, str] = {}  # sensor -> how its counters begin
 
 
 def _reading(seq: int, at_ns: int, mono_ns: int, fields: dict[str, Any]) -> str:
-    """What `_encode` makes of a reading, alike every second, at less cost; "" where it says more than usual."""
+    """What `as_line` makes of a reading, alike every second, at less cost; "" where it says more than usual."""
     if len(fields) != 2 or "counters" not in fields or type(fields.get("open")) is not int:
         return ""
     counters = ",".join(map(_counter, fields["counters"]))
@@ -90,19 +90,19 @@ def _reading(seq: int, at_ns: int, mono_ns: int, fields: dict[str, Any]) -> str:
 
 def _line(record: dict[str, Any]) -> str:
     """Any event: half a character in a text, which readers refuse, is written out."""
-    line = _encode(record)
-    return _encode(_whole(record)) if "\\ud" in line else line
+    line = as_line(record)
+    return as_line(_whole(record)) if "\\ud" in line else line
 
 
 def _counter(counter: dict[str, Any]) -> str:
-    """A sensor with one or two numbers; any other counter `_encode` does."""
+    """A sensor with one or two numbers; any other counter `as_line` does."""
     value: Any = counter.get("value")
     shared: Any = counter.get("shared", 0)
     is_finite: bool = type(value) in NUMBERS and type(shared) in NUMBERS and value - value == 0 == shared - shared
     if not is_finite or len(counter) != 2 + ("shared" in counter):
-        return _encode(counter)
+        return as_line(counter)
     sensor = counter["sensor"]
-    head = _heads.get(sensor) or _heads.setdefault(sensor, _encode({"sensor": sensor})[:-1])
+    head = _heads.get(sensor) or _heads.setdefault(sensor, as_line({"sensor": sensor})[:-1])
     return f'{head},"value":{value!r},"shared":{shared!r}}}' if "shared" in counter else f'{head},"value":{value!r}}}'
 
 

@@ -151,6 +151,18 @@ def recorder(outside: bool = False) -> Recorder:
         return _recorder
 
 
+def writer() -> Recorder:
+    """The recorder for what is no span: outside a run only another home counts, and that is looked for each time."""
+    current = _recorder
+    if current is not None and (current.tops or _is_at_home(current.said)):
+        return current
+    return recorder()
+
+
+def _is_at_home(said: tuple[Any, ...]) -> bool:
+    return bool(said) and said[0] is _given and said[2] == os.environ.get(_NAMES[0])
+
+
 def attempt(what: str, run_id: str | None, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """The one guard: does the work; if it fails, says so once and returns None. Under `strict` it raises again."""
     try:

@@ -16,6 +16,7 @@ import gzip
 import json
 import struct
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -98,8 +99,9 @@ class FakeServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, answers_after_s: float = 0) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.answers_after_s = answers_after_s
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
         self.asked: list[tuple[str, Json]] = []  # path and body of each request
         self.modes: list[str] = []
@@ -135,6 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path  # what is asked of a proxy has its host before it
         self.server.asked.append((path, request))
         mode = self.server.modes.pop(0) if self.server.modes else "plain"
+        time.sleep(self.server.answers_after_s)
         if mode == "silent":
             self.server.released.wait(WAIT_S)
         elif mode in ("429", "500"):

@@ -8,13 +8,13 @@ with one and adds to it. Of a usage only numbers are kept, and the few words tha
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Reversible, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from joulebook.accounting.journal import as_line
 from joulebook.collectors.api.streams import DONE, Event, parsed
 
 Json = dict[str, Any]
@@ -45,6 +45,7 @@ USAGE_AT: tuple[Path, ...] = (
 )  # fmt: skip
 # Where else in an event of a stream there may be what else stands at its top.
 BODIES = ("response", "message", "delta", "metadata", "x_groq")
+_BODIES = frozenset(BODIES)
 # Counts without a usage around them: Ollama, llama.cpp, Llama and Titan on Bedrock, Bedrock's own.
 COUNTS = {
     "prompt_eval_count": "input_tokens", "eval_count": "output_tokens",
@@ -110,7 +111,7 @@ def model_in(path: str) -> str | None:
     return None if found is None else _name(next(filter(None, found.groups())))
 
 
-def read(events: Sequence[Event], is_error: bool = False) -> Answer:
+def read(events: Reversible[Event], is_error: bool = False) -> Answer:
     """What the events of an answer tell. `is_error`: the status says so."""
     told, first_end = _telling(events)
     bodies = [body for event in told for body in _bodies(event)]
@@ -172,23 +173,23 @@ def chars_received(events: Iterable[Event]) -> int:
     return sum(_text(one) for _, data in events if (one := parsed(data)) is not None)
 
 
-def _telling(events: Sequence[Event]) -> tuple[list[Json], int | None]:
+def _telling(events: Reversible[Event]) -> tuple[list[Json], int | None]:
     """The events that tell more than text, parsed: the first, up to the first text, and the last, back to a usage."""
     told: list[Json] = []
-    number, first_end = 0, None
-    for number, (end, data) in enumerate(events, start=1):  # noqa: B007 - used below
+    for end, data in events:
         one = parsed(data)
         told += [] if one is None else [one]
         if end is not None and one is not None and _text(one):
-            first_end = end
-            break
-    return told + _last(events[number:]), first_end
+            return told + _last(events, end), end
+    return told, None
 
 
-def _last(events: Sequence[Event]) -> list[Json]:
-    """The last events, back to one that has a usage."""
+def _last(events: Reversible[Event], first_end: int) -> list[Json]:
+    """The last events after the first text, back to one that has a usage."""
     told: list[Json] = []
-    for back, (_, data) in enumerate(reversed(events)):
+    for back, (end, data) in enumerate(reversed(events)):
+        if end is None or end <= first_end:
+            break
         may_tell = isinstance(data, dict) or _TELLS.search(data) is not None
         one = parsed(data) if may_tell or back < LAST else None
         told += [] if one is None else [one]
@@ -222,6 +223,8 @@ def _length(value: Any, key: str, keys: frozenset[str]) -> int:
 
 
 def _bodies(event: Json) -> list[Json]:
+    if _BODIES.isdisjoint(event):  # most
+        return [event]
     return [event, *(body for name in BODIES if isinstance(body := event.get(name), dict))]
 
 
@@ -262,20 +265,21 @@ def _is_count(value: Any) -> bool:
 
 def _kept(value: Any, key: str = "") -> Any:
     """A usage without its texts: numbers, and the words of a few fields."""
-    if type(value) is int or value is None:  # most are
-        return value
     if isinstance(value, dict):
-        kept = ((name, _kept(one, name)) for name, one in value.items() if _is_key(name))
-        return {name: one for name, one in kept if one is not _DROPPED}
+        kept = {}
+        for name, one in value.items():
+            inner = one if type(one) is int or one is None else _kept(one, name)  # most are numbers
+            if inner is not _DROPPED and _is_key(name):
+                kept[name] = inner
+        return kept
     if isinstance(value, list):
         return [inner for one in value if (inner := _kept(one, key)) is not _DROPPED]
     is_word = isinstance(value, str) and key in WORDS and _WORD.fullmatch(value)
-    is_number = isinstance(value, int | float) and math.isfinite(value)
+    is_number = value is None or (isinstance(value, int | float) and math.isfinite(value))
     return value if is_word or is_number else _DROPPED
 
 
 _DROPPED = object()
-_encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 @lru_cache(maxsize=1024)
@@ -320,8 +324,8 @@ def _cost(usage: Json) -> str | None:
     return f"{Decimal(repr(told)) / (1 if ticks is None else TICKS_PER_USD):f}"
 
 
-def _is_final(events: Sequence[Event], told: Sequence[Json]) -> bool:
-    if events and events[-1][1] == DONE:
+def _is_final(events: Reversible[Event], told: Sequence[Json]) -> bool:
+    if next(reversed(events), (None, None))[1] == DONE:
         return True
     last = told[-1] if told else {}
     candidates = last.get("candidates")
@@ -350,4 +354,4 @@ def name_of(request: Json) -> str | None:
 
 def as_text(usage: Json | None) -> str | None:
     """A usage as the journal has it."""
-    return None if usage is None else _encode(usage)
+    return None if usage is None else as_line(usage)

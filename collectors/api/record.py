@@ -32,7 +32,7 @@ def write_call(fields: dict[str, Any], recorder: sampler.Recorder | None = None)
 
 
 def _write(fields: dict[str, Any], known: sampler.Recorder | None) -> None:
-    recorder = known or sampler.recorder()
+    recorder = known or sampler.writer()
     span = None if "run_id" in fields else span_around(recorder)
     about = {} if span is None or span.run_id is None else {"run_id": span.run_id, "span_id": span.span_id}
     told = {key: value for key, value in fields.items() if value or value is False or value == 0}

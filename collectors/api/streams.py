@@ -12,18 +12,19 @@ import json
 import re
 import struct
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
-from itertools import accumulate, count
-from operator import add
+from collections.abc import Callable, Iterable, Iterator, Reversible
+from itertools import accumulate
 from typing import Any
 
 _NEWLINE = rb"(?>\r\n|\n|\r)"
 _BLANK_LINE = re.compile(_NEWLINE + _NEWLINE)
 _LINE = re.compile(rb"\n")
+_BLANK = b"\n\n"
 _PRELUDE = struct.Struct(">III")  # of a frame: its length, that of its headers, a checksum
 _CHECKSUM_BYTES = 4
 _TEXT_HEADER = 7
 DONE = b"[DONE]"
+_decode = json.JSONDecoder().decode
 
 Event = tuple[int | None, bytes | dict[str, Any]]  # where it ends, None where nobody knows; its JSON, parsed or not
 
@@ -34,9 +35,9 @@ def kind_of(content_type: str) -> str | None:
     return KINDS.get(plain, "json" if plain.endswith("+json") else None)
 
 
-def events(kind: str, body: bytes) -> list[Event]:
+def events(kind: str, body: bytes) -> Reversible[Event]:
     """The events of a body."""
-    return list(_CUTS[kind](body))
+    return ServerSent(body) if kind == "sse" and b"\r" not in body else list(_CUTS[kind](body))
 
 
 def piece_at(end: int, sizes: Iterable[int]) -> int:
@@ -58,23 +59,41 @@ def parsed(data: bytes | dict[str, Any]) -> dict[str, Any] | None:
     if data == DONE:
         return None
     try:
-        value = json.loads(data)
+        value = _decode(data.decode())
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 
 
+class ServerSent:
+    """Server-sent events, as nearly all servers end their lines: from either end, each cut when it is asked for."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def __iter__(self) -> Iterator[Event]:
+        start, size = 0, len(self._body)
+        while start < size:
+            found = self._body.find(_BLANK, start)
+            end = size if found < 0 else found
+            if (data := _data_of(self._body[start:end])) is not None:
+                yield end + len(_BLANK), data
+            start = end + len(_BLANK)
+
+    def __reversed__(self) -> Iterator[Event]:
+        end = len(self._body)
+        while end > 0:
+            found = self._body.rfind(_BLANK, 0, end)
+            start = 0 if found < 0 else found + len(_BLANK)
+            if (data := _data_of(self._body[start:end])) is not None:
+                yield end + len(_BLANK), data
+            end = found
+
+
 def _server_sent(body: bytes) -> Iterator[Event]:
-    if b"\r" in body:
-        yield from _of_blocks((body[start:end], after) for start, end, after in _between(body))
-        return
-    blocks = body.split(b"\n\n")
-    ends = map(add, accumulate(map(len, blocks)), count(2, 2))
-    if body.count(b"\n") == 2 * len(blocks) - 2:  # each of one line, as most servers have it: this is the fast way
-        told = ((end, block[5:]) for end, block in zip(ends, blocks, strict=True) if block[:5] == b"data:")
-        yield from ((end, data.removeprefix(b" ")) for end, data in told)
-    else:
-        yield from _of_blocks(zip(blocks, ends, strict=True))
+    for start, end, after in _between(body):
+        if (data := _data_of(body[start:end])) is not None:
+            yield after, data
 
 
 def _between(body: bytes) -> Iterator[tuple[int, int, int]]:
@@ -86,11 +105,12 @@ def _between(body: bytes) -> Iterator[tuple[int, int, int]]:
     yield start, len(body), len(body)  # a server that ends without a blank line
 
 
-def _of_blocks(blocks: Iterable[tuple[bytes, int]]) -> Iterator[Event]:
-    for block, end in blocks:
-        lines = [line[5:].removeprefix(b" ") for line in block.splitlines() if line.startswith(b"data:")]
-        if lines:
-            yield end, b"\n".join(lines)
+def _data_of(block: bytes) -> bytes | None:
+    """The data of an event; None where it has none."""
+    if block.startswith(b"data: ") and b"\n" not in block and b"\r" not in block:  # most
+        return block[6:]
+    lines = [line[5:].removeprefix(b" ") for line in block.splitlines() if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
 
 
 def _lines(body: bytes) -> Iterator[Event]:

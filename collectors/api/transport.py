@@ -195,7 +195,7 @@ class _Observing:
         except BaseException as error:
             watch.broke(error)
             raise
-        sampler.attempt("call", None, _answered, watch, response, self.body)
+        sampler.attempt("call", None, _answered, watch, response, self)
         return response
 
     def close(self) -> None:
@@ -214,7 +214,7 @@ class _AsyncObserving(_Observing):
         except BaseException as error:
             watch.broke(error)
             raise
-        sampler.attempt("call", None, _answered, watch, response, self.body)
+        sampler.attempt("call", None, _answered, watch, response, self)
         return response
 
     async def aclose(self) -> None:
@@ -240,24 +240,24 @@ def _begun(client: Client, request: Any, module: Any) -> Watch | None:
     except module.RequestNotRead:  # a stream, e.g. of a file: it is not ours to read
         body = None
     host, retry = request.url.netloc.decode("ascii"), request.headers.get("x-stainless-retry-count")
-    watch = Watch(client, Asked(host, request.url.path, body, retry))
-    watch.decode = _decoder(module)
-    return watch
+    return Watch(client, Asked(host, request.url.path, body, retry))
 
 
-def _answered(watch: Watch, response: Any, body: Any) -> None:
+def _answered(watch: Watch, response: Any, observing: _Observing) -> None:
     headers = {
         name: value.decode("latin-1") for raw, value in response.headers.raw if (name := raw.lower()) in _HEADERS
     }
     watch.status = response.status_code
-    watch.kind = streams.kind_of(headers.get(b"content-type", ""))
-    watch.counts = counts_in({name.decode(): value for name, value in headers.items()})
+    watch.kind = streams.kind_of(headers.pop(b"content-type", ""))
+    if headers:  # which is rare
+        watch.counts = counts_in({name.decode(): value for name, value in headers.items()})
     if response.is_stream_consumed:  # a transport of the user's own that had it all at once
         watch.hear(response.content)
         watch.end()
-    else:
-        watch.encoding = headers.get(b"content-encoding", "")
-        response.stream = body(response.stream, watch)
+        return
+    if b"content-encoding" in headers:
+        watch.encoding, watch.decode = headers[b"content-encoding"], _decoder(observing.module)
+    response.stream = observing.body(response.stream, watch)
 
 
 def counts_in(headers: Mapping[str, str]) -> tuple[tuple[str, str], ...]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Reversible, Sequence
 from operator import sub
 from typing import Any, NamedTuple
 
@@ -72,7 +72,7 @@ class Watch:
         self.client, self.asked = client, asked
         self.which = which or _which(asked)
         self.is_guessed = which is None  # which attempt it is
-        self.recorder = sampler.recorder()
+        self.recorder = sampler.writer()
         self.span = span_around(self.recorder)
         self.status: int | None = None
         self.kind: str | None = None  # of the body: how it is taken apart
@@ -154,7 +154,7 @@ def _write(watch: Watch, ended_s: float) -> None:
     watch.pieces = []
 
 
-def _events(watch: Watch) -> list[streams.Event]:
+def _events(watch: Watch) -> Reversible[streams.Event]:
     if watch.kind is None or watch.room < 0:
         return []
     if watch.kind == PARSED:
@@ -252,7 +252,7 @@ def _error(watch: Watch, answer: answers.Answer) -> str | None:
     return answer.error
 
 
-def _of_texts(watch: Watch, answer: answers.Answer, request: Json, events: list[streams.Event]) -> Json:
+def _of_texts(watch: Watch, answer: answers.Answer, request: Json, events: Iterable[streams.Event]) -> Json:
     """The length of the texts: of what was sent, and of what came where its tokens are not known."""
     if (watch.status or 400) >= 400:
         return {}
