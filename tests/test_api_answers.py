@@ -110,6 +110,26 @@ def test_server_sent_events_in_all_their_forms() -> None:
     assert sse('data: {"a":"é"}'.encode()) == ['{"a":"é"}'.encode()]
 
 
+BLOCKS = (b"data: {}", b"data:[1]", b": ping", b"event: a\ndata: 1\ndata: 2", b"", b"\ndata: 3", b"data: [DONE]")
+
+
+@given(st.lists(st.sampled_from(BLOCKS), max_size=6), st.booleans())
+def test_from_the_end_there_are_the_same_events(blocks: list[bytes], has_an_end: bool) -> None:
+    body = b"\n\n".join(blocks) + b"\n\n" * has_an_end
+    events = streams.events("sse", body)
+    assert [data for _, data in reversed(events)] == [data for _, data in events][::-1]
+
+
+@pytest.mark.parametrize(
+    "after", [b"", b": ping\n\n" * 4, b'data: {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 3}}\n\n']
+)
+def test_a_usage_is_found_whatever_comes_after_it(after: bytes) -> None:
+    text = b'data: {"choices": [{"delta": {"content": "a word"}}]}\n\n'
+    told = b'data: {"usage": {"prompt_tokens": 3, "completion_tokens": 1}}\n\n'
+    answer = answers.read(streams.events("sse", text * 9 + told + text * 5 + after))
+    assert answer.usage == {"usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+
+
 def test_the_first_text_is_told_by_its_piece() -> None:
     """The pieces of Anthropic's stream: message_start, content_block_start, ping, and only then a text."""
     _, pieces = STREAMS["anthropic"]
