@@ -97,7 +97,8 @@ def _await(url, process):
                 return
         except OSError:
             time.sleep(0.5)
-    raise AssertionError("the server did not come up")
+    said = "" if process.poll() is None else process.stderr.read()[-2000:]
+    raise AssertionError(f"the server did not come up: {said}")
 
 
 def test_a_real_server_gives_the_same_tokens_streaming_and_not_and_joules_per_token(home, model, tmp_path):
