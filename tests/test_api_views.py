@@ -191,6 +191,19 @@ def test_a_retried_call_is_unpriced_where_one_attempt_is(calls: Calls) -> None:
     assert (row["calls"], row["unpriced_calls"], row["cost_usd"].mid) == (1, 1, pytest.approx(0.0023))
 
 
+def test_what_is_not_billed_is_no_price_of_what_is(calls: Calls) -> None:
+    """A model that no list knows, one of whose calls failed: it is not told to cost nothing."""
+    own = {"provider": None, "host": "llm.internal", "request_model": "own", "response_model": "own"}
+    first = calls.call(10, status=429, outcome="error", **own)
+    calls.call(12, call_id=first, attempt=2, usage_json=usage(500, 10), **own)
+    ledger = calls.told()
+    (row,) = views.api_usage(ledger, ALL).rows
+    assert (row["cost_usd"].mid, row["wasted_cost_usd"].mid, row["unpriced_share"]) == (None, 0.0, 1.0)
+    assert row["cost_usd"].reason
+    (told,) = views.call(ledger, first).rows
+    assert (told["cost_usd"].mid, told["unpriced_reason"]) == (None, told["cost_usd"].reason)
+
+
 def test_the_costliest_come_first_and_a_limit_is_told(calls: Calls) -> None:
     calls.call(1, request_model="gpt-4o-mini", response_model="gpt-4o-mini", usage_json=usage(100, 1))
     calls.call(2)
@@ -308,6 +321,13 @@ def test_what_failed_or_was_estimated_has_no_speed(known: tuple[Ledger, str]) ->
     rows = {row["model"]: row for row in views.latency(ledger, ALL).rows}
     assert (rows["gpt-4o"]["calls"], rows["gpt-4o"]["is_stream"]) == (1, False)
     assert (rows["gpt-4o"]["first_token_s_n"], rows["gpt-4o"]["per_token_s_n"]) == (0, 0)
+
+
+def test_a_call_with_a_time_to_its_first_token_is_a_stream(calls: Calls) -> None:
+    for at_s in (1, 2, 3):
+        calls.call(at_s, duration_s=2.0, first_token_s=0.5)
+    (row,) = views.latency(calls.told(), ALL).rows
+    assert (row["is_stream"], row["per_token_s_p50"]) == (True, pytest.approx(1.5 / 49))
 
 
 def test_a_quantile_needs_a_call_beyond_it() -> None:

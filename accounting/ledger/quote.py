@@ -134,11 +134,11 @@ insert into call (journal_id, seq, call_no, attempt, source, provider, request_m
 values (uuid(), 0, 1, 1, 'quote', ?, ?, ?, ?, ?)
 """
 _ASKED = """
-select u.provider, u.model, u.price_context, k.cost_usd, k.basis, k.reason, k.version_id
+select u.provider, u.model, u.price_context, round(k.cost_usd, 15) as cost_usd, k.basis, k.reason, k.version_id
 from call_usage u join call_cost k on k.call_no = u.call_no
 """
 _LINES = """
-select l.unit, l.amount, l.usd_per_unit, l.amount * l.usd_per_unit as cost_usd, r.list_usd_per_unit, r.tier_start,
+select l.unit, l.amount, l.usd_per_unit, round(l.amount * l.usd_per_unit, 15) as cost_usd, r.list_usd_per_unit, r.tier_start,
        r.basis, r.source
 from priced_line l left join rate r on r.rate_no = l.rate_no
 order by l.amount * l.usd_per_unit desc nulls last, l.unit

@@ -100,9 +100,9 @@ def row_of(found: Mapping[str, Any], keys: Sequence[str] = ()) -> dict[str, Any]
 
 
 def cost_of(found: Mapping[str, Any], what: str = "cost") -> Estimate:
-    """The cost of a group, or of what it wasted; unknown where nothing of it has a price."""
+    """The cost of a group, or of what it wasted; unknown where nothing of it that is billed has a price."""
     parts = cost_parts(found, what)
-    if not parts:
+    if not parts or (found[f"{what}_unpriced"] and not any(parts.values())):
         return unknown("USD", found["reason"] or "nothing of it is billed")
     return exactly(sum(parts.values()), "USD", weakest(list(parts)))
 
@@ -159,6 +159,8 @@ _SUMS = ", ".join([
     "sum(tokens) filter (outcome <> 'ok') as wasted_tokens",
     *(f"coalesce(sum(attempts) filter (outcome = '{kind}'), 0)::bigint as {kind}" for kind in NOT_OK),
     "sum(usd) as cost_usd", "min(reason) as reason", "count(distinct (provider, model)) as models",
+    "coalesce(bool_or(is_unpriced), false) as cost_unpriced",
+    "coalesce(bool_or(is_unpriced) filter (outcome <> 'ok'), false) as wasted_unpriced",
     *(f"sum(usd) filter (cost_method = '{method}') as cost_{method}" for method in EVIDENCE),
     *(f"sum(usd) filter (cost_method = '{method}' and outcome <> 'ok') as wasted_{method}" for method in EVIDENCE),
     "min(first_at) as first_call_at", "max(last_at) as last_call_at",

@@ -151,11 +151,13 @@ def _sum(attempts: Sequence[Mapping[str, Any]], key: str) -> float | None:
 
 
 def _cost(attempts: Sequence[Mapping[str, Any]]) -> Estimate:
-    """The cost of some attempts, as far as they have a price."""
+    """The cost of some attempts, as far as they have a price; unknown where nothing has that is billed."""
     priced = [one for one in attempts if one["cost_usd"] is not None]
-    if not priced:
-        return unknown("USD", _why_unpriced(attempts) or "nothing of it is billed")
-    billed = [one for one in priced if one["cost_usd"]] or priced
+    billed = [one for one in priced if one["cost_usd"]]
+    why_not = _why_unpriced(attempts)
+    if not priced or (why_not and not billed):
+        return unknown("USD", why_not or "nothing of it is billed")
+    billed = billed or priced
     return exactly(sum(one["cost_usd"] for one in priced), "USD", weakest([cost_method(one) for one in billed]))
 
 
@@ -223,24 +225,27 @@ def _attempts(attempts: Sequence[Mapping[str, Any]]) -> View:
 
 
 def _buckets(ledger: Ledger, call_id: str) -> View:
-    columns = (
-        Column("attempt", "Attempt", "number"), Column("unit", "Part"), Column("amount", "Amount", "number"),
-        Column("method", "Method", "state"),
-    )  # fmt: skip
+    columns = (Column("unit", "Part"), Column("amount", "Amount", "number"), Column("method", "Method", "state"))
     notes = ("The parts do not overlap: together they are what the provider counted.",)
     rows = tuple(ledger.rows(_BUCKETS_SQL, (call_id,)))
-    return View("usage", "Usage", columns=columns, rows=rows, notes=notes, width="half")
+    return View("usage", "Usage", columns=_of_attempts(rows, columns), rows=rows, notes=notes, width="half")
 
 
 def _price_lines(ledger: Ledger, call_id: str) -> View:
     columns = (
-        Column("attempt", "Attempt", "number"), Column("unit", "Part"), Column("amount", "Amount", "number"),
+        Column("unit", "Part"), Column("amount", "Amount", "number"),
         Column("usd_per_unit", "Price of one", "number", "USD"), Column("cost_usd", "Cost", "estimate", "USD"),
         Column("basis", "Price", "state"),
     )  # fmt: skip
     found = ledger.rows(_LINES_SQL, (call_id,))
     rows = tuple(row | {"cost_usd": exactly(row["cost_usd"], "USD", cost_method(row))} for row in found)
-    return View("price_lines", "What it cost", columns=columns, rows=rows, width="half")
+    return View("price_lines", "What it cost", columns=_of_attempts(rows, columns), rows=rows, width="half")
+
+
+def _of_attempts(rows: Sequence[Mapping[str, Any]], columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns, and before them which attempt it is where more than one used something."""
+    is_one = len({row["attempt"] for row in rows}) < 2
+    return (*(() if is_one else (Column("attempt", "Attempt", "number"),)), *columns)
 
 
 def _observations(ledger: Ledger, attempts: Sequence[Mapping[str, Any]]) -> View:
