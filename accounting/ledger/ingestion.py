@@ -355,7 +355,8 @@ _FACTS = {
     "call": f"""select owner::uuid, seq, process_id,
         (select coalesce(max(call_no), 0) from call) + row_number() over (order by owner, seq), call_id::uuid,
         coalesce(attempt, 1), span_id::uuid, run_id::uuid, source, source_id, provider, host, path, operation,
-        request_model, response_model, response_id, coalesce(is_stream, nullif(first_token_s is not null, false)), status, outcome, error,
+        request_model, response_model, response_id,
+        coalesce(is_stream, nullif(first_token_s is not null, false)), status, outcome, error,
         make_timestamp(coalesce(started_ns, at_ns) // 1000), duration_s, first_token_s,
         chunks, gap_p50_s, gap_p95_s, gap_max_s, usage_json, units, method, context, sent_chars, received_chars,
         cost::decimal(38, 12), currency, project, {_AS_OBJECT}, account
