@@ -229,6 +229,7 @@ def test_reprice_sets_a_second_column_beside_the_cost_at_ingest(home: Path, caps
     for number, model in enumerate(("gpt-5", "gpt-5", "gpt-9"), start=1):
         about = {"call_id": uuid7(), "source": "import", "provider": "openai", "request_model": model, "status": 200}
         journal.event("call", number, **about, units=[["input_tokens", "1000000"]])
+    journal.event("call", 4, **about | {"status": 429, "attempt": 2})  # of gpt-9: it costs nothing, and is no price
     journal.write()
     ingest(home)
     (home / "prices.toml").write_text('[[discount]]\nprovider = "openai"\npercent = 50\n')

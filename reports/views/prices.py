@@ -124,13 +124,15 @@ def _what_as_of_means(version: versions.Version) -> tuple[str, ...]:
 
 
 _CHOSEN = "a.counted and a.started_at_utc >= ? and a.started_at_utc < ?"
-_SUMS = """
-select {group} as {by}, count(*) as calls,
-       sum(a.cost_usd) as cost_at_ingest_usd, sum(p.cost_usd) as cost_as_of_usd,
-       sum(p.cost_usd - a.cost_usd) as difference_usd,
-       count(*) filter (where a.cost_usd is null) as unpriced_at_ingest,
-       count(*) filter (where p.cost_usd is null) as unpriced_as_of,
+# An attempt that is not billed costs nothing, and tells nothing of what those beside it cost.
+_SUM = "coalesce(sum({0}) filter (a.basis <> 'not billed'), case when bool_and(a.basis = 'not billed') then 0.0 end)"
+_SUMS = f"""
+select {{group}} as {{by}}, count(distinct a.call_id) as calls,
+       {_SUM.format("a.cost_usd")} as cost_at_ingest_usd, {_SUM.format("p.cost_usd")} as cost_as_of_usd,
+       {_SUM.format("p.cost_usd - a.cost_usd")} as difference_usd,
+       count(distinct a.call_id) filter (a.cost_usd is null) as unpriced_at_ingest,
+       count(distinct a.call_id) filter (p.cost_usd is null) as unpriced_as_of,
        list_sort(list(distinct a.version_id)) as price_versions_at_ingest, ? as price_version_as_of
 from priced_call p join api_call a on a.call_no = p.call_no
-group by all order by cost_as_of_usd desc nulls last, {by}
+group by all order by cost_as_of_usd desc nulls last, {{by}}
 """
