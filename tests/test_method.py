@@ -15,6 +15,7 @@ from test_views import DAY, HERE, HOUR, WH_CPU_S, ends, from_to, job, part, plai
 from joulebook.accounting import carbon
 from joulebook.accounting.errors import InputError
 from joulebook.accounting.factors import load
+from joulebook.accounting.records import uuid7
 from joulebook.reports import views
 from joulebook.reports.draw import Shown, csv_of
 from joulebook.reports.formulas import formulas
@@ -94,6 +95,18 @@ def test_what_is_missing_is_counted(home):
     assert coverage.sentence == "1 gap in readings on record."
     nothing = part(views.method(told(home), from_to(-9 * DAY, -8 * DAY)), "coverage")
     assert nothing.rows == ()
+
+
+def test_calls_without_a_price_are_counted_for_the_project_that_is_asked_for(home):
+    journal = HandmadeJournal(home, version=3)
+    for number, project in enumerate(("search", "chat", "chat"), start=1):
+        about = {"call_id": uuid7(), "source": "import", "provider": "openai", "request_model": "own", "status": 200}
+        journal.event("call", number, **about, project=project, units=[["input_tokens", "5"]])
+    journal.write()
+    for project, count in ((None, 3), ("chat", 2)):
+        coverage = part(views.method(told(home), JANUARY, project), "coverage")
+        rows = {row["what"]: (row["count"], row["of"]) for row in coverage.rows}
+        assert rows["Attempts of calls without a price"] == (count, count)
 
 
 def test_the_factors_in_force_are_those_of_the_site(home):

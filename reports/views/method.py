@@ -18,6 +18,7 @@ from joulebook.accounting.records import METHODS
 from joulebook.accounting.site import Site, load_site
 from joulebook.reports.formulas import formulas
 from joulebook.reports.view import Column, Figure, Series, View
+from joulebook.reports.views.api_sums import in_period
 from joulebook.reports.views.common import (
     Period,
     assess_period,
@@ -144,7 +145,7 @@ _UNMEASURED_SQL = """
 _UNPRICED_SQL = """
     select count(*) as attempts, count(*) filter (basis = 'unpriced') as unpriced,
            count(*) filter (usage_method is null or usage_method = 'unknown') as unread
-    from api_call c where counted and started_at_utc >= ? and started_at_utc < ?
+    from api_call c where $asked
 """
 
 
@@ -153,7 +154,8 @@ def _coverage(ledger: Ledger, period: Period, project: str | None) -> View:
     times = (naive(period.start), naive(period.end))
     condition, params = project_filter(project)
     runs = ledger.rows(_UNMEASURED_SQL.replace("$project", condition), (*times, *params))[0]
-    calls = ledger.rows(_UNPRICED_SQL, times)[0]
+    asked = in_period(period, project)
+    calls = ledger.rows(_UNPRICED_SQL.replace("$asked", asked.condition), asked.params)[0]
     told = (
         (
             "Runs without any energy",
