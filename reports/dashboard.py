@@ -87,9 +87,10 @@ def main() -> None:
 
 def _covering(ledger: Any, chosen: Any) -> None:
     """The page, or what covers it."""
-    if "call" in st.query_params:
-        call_page(ledger, "run" if "run" in st.query_params else chosen.title)
-    elif "run" in st.query_params:
+    asked = st.query_params.get
+    if asked("call"):
+        call_page(ledger, "run" if asked("run") else chosen.title)
+    elif asked("run"):
         run_page(ledger, chosen.title)
     else:
         chosen.run()
@@ -108,7 +109,7 @@ def _pages(asking: Callable[[Body], Callable[[], None]]) -> dict[str, list[Any]]
 
 def _menu(pages: dict[str, list[Any]], chosen: Any) -> None:
     """Links to the pages. While something covers a page, a link to that same page would do nothing: so a button."""
-    covered = any(name in st.query_params for name in COVERS)
+    covered = any(st.query_params.get(name) for name in COVERS)
     with st.sidebar, st.container(key="menu", gap=None):
         for group, some in pages.items():
             say(f'<p class="jb-group">{escape(group)}</p>')

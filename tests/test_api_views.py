@@ -204,6 +204,31 @@ def test_what_is_not_billed_is_no_price_of_what_is(calls: Calls) -> None:
     assert (told["cost_usd"].mid, told["unpriced_reason"]) == (None, told["cost_usd"].reason)
 
 
+def test_beside_the_price_stands_what_calls_used_elsewhere(calls: Calls) -> None:
+    """100 tokens of two calls that were answered: twice what the engines say of one, from the lowest to the highest."""
+    first = calls.call(10, status=429, outcome="error")
+    calls.call(12, call_id=first, attempt=2)
+    calls.call(20)
+    calls.call(30, source="server", request_model="own", response_model="own")
+    ledger = calls.told()
+    (row,) = part(views.api_page(ledger, ALL), "used_elsewhere").rows
+    engines = part(views.call(ledger, first), "used_elsewhere").rows
+    mids = [engine["energy_wh"].mid for engine in engines if engine["engine"] != "disclosed-2025"]
+    assert (row["model"], row["calls"], row["calls_without_tokens"]) == ("gpt-4o", 2, 0)
+    assert (row["energy_wh"].low, row["energy_wh"].high) == pytest.approx((2 * min(mids), 2 * max(mids)))
+    assert (row["energy_wh"].unit, row["energy_wh"].method) == ("J", "modelled")
+    assert all(engine["gwp_g"].unit == "g" for engine in engines)
+
+
+def test_a_model_is_asked_for_by_its_name_in_the_calls_too(calls: Calls) -> None:
+    mistral = {"provider": "mistral", "host": "api.mistral.ai", "request_model": "mistral-large-latest"}
+    call_id = calls.call(10, **mistral, response_model="mistral-large-latest")
+    ledger = calls.told()
+    (row,) = part(views.api_page(ledger, ALL), "used_elsewhere").rows
+    assert (row["model"], row["energy_wh"].known) == ("mistral-large", True)
+    assert part(views.call(ledger, call_id), "used_elsewhere").rows
+
+
 def test_the_costliest_come_first_and_a_limit_is_told(calls: Calls) -> None:
     calls.call(1, request_model="gpt-4o-mini", response_model="gpt-4o-mini", usage_json=usage(100, 1))
     calls.call(2)

@@ -404,7 +404,7 @@ def test_what_calls_used_elsewhere_is_in_it_where_the_budget_says_so(book: Book)
     assert ends(beside.burnt) == pytest.approx((2.05, 4.3, 7.6))
     assert (beside.burnt.method, beside.missing) == ("modelled", "1 call or run without energy")
     assert beside.budget.whose == "everything, with API calls"
-    assert asked == [(("openai", "gpt-4o", 2, 2000, 100, 0), "gwp_g")]
+    assert asked == [(("openai", "gpt-4o", "gpt-4o", 2, 2000, 100, 0), "gwp_g")]
 
 
 def test_the_engines_say_what_calls_used(book: Book, capsys: pytest.CaptureFixture[str]) -> None:

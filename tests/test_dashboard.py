@@ -281,7 +281,7 @@ def test_a_busy_ledger_is_no_error(app):
 def test_an_error_is_shown_plainly_and_literally(app):
     page = html_of(app("broken"))
     assert "This cannot be shown" in page
-    assert escape(f"the site file says {stand_in.HOSTILE}") in page
+    assert escape(f"The site file says {stand_in.HOSTILE}") in page
 
 
 # Exports.

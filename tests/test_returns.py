@@ -499,9 +499,16 @@ def test_calls_of_model_apis_are_caused_too(weighed):
 
 
 def test_recorded_calls_are_those_of_the_footprint(home, capsys):
-    """What the engines say of all calls of a project, as scope 3 has it; one that tells no tokens is counted apart."""
+    """What the engines say of all calls of a project, as scope 3 has it; one that tells no tokens is counted apart.
+
+    One that was refused, in what is imported, is none.
+    """
     write_site(home, HERE)
     assert typed(capsys, "import", "litellm", str(IMPORTED), "--project", "chat")[0] == 0
+    journal = HandmadeJournal(home, version=3)
+    journal.event("call", 1, **{**CALL, "call_id": uuid7(), "usage_json": None, "project": "chat"})
+    journal.write()
+    ingest(home)
     ledger = open_ledger(home)
     whole = weigh(ledger, period_of(), None, Draw(64)).whole
     said = [each.of("gwp_g") for each in recorded_calls(ledger, Window(), HERE) if each.untold < each.calls]

@@ -41,6 +41,7 @@ class Elsewhere(NamedTuple):
 
     provider: str | None
     model: str
+    named: str | None  # the model as the calls name it, which price lists do in their own way
     calls: int
     input_tokens: int
     output_tokens: int
@@ -197,12 +198,14 @@ def _add_elsewhere(read: Books, found: Burn, since: datetime, at: datetime) -> N
     of_calls, category = _of_calls(found.budget), OF_ENGINES[found.budget.measure.name]
     rows = read.ledger.rows(
         f"""select c.started_at_utc::date as day, c.provider, coalesce(c.model, '') as model,
+                   mode(coalesce(c.response_model, c.request_model)) as named,
                    count(*) filter (tokens is not null) as calls, count(*) filter (tokens is null) as untold,
                    sum(coalesce(c.input_tokens, 0))::bigint as input_tokens,
                    sum(coalesce(c.output_tokens, 0))::bigint as output_tokens,
                    sum(coalesce(c.cache_read_tokens, 0))::bigint as cached_tokens
             from {_CALLS}, lateral (select {_AMOUNT["tokens"]} as tokens)
-            where c.source <> 'server' and c.started_at_utc >= ? and c.started_at_utc < ? and {of_calls.condition}
+            where c.source <> 'server' and c.basis <> 'not billed' and c.started_at_utc >= ? and c.started_at_utc < ?
+                  and {of_calls.condition}
             group by all order by all""",
         (_naive(since), _naive(at), *of_calls.params),
     )

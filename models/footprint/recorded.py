@@ -1,13 +1,15 @@
 """What the recorded calls of a period used: the engines' answers for the mean call of each model, times its calls.
 
 Every engine is linear in tokens, so the mean call times their number is what all of them used (the roofline's rates are
-those of the mean call's lengths). Calls to one's own server are not here: their energy is that of its run.
+those of the mean call's lengths). Calls to one's own server are not here: their energy is that of its run; nor are
+attempts that were refused, which used nothing to speak of. A model that no engine knows by its name in the price list
+is asked for by that in the calls (`mistral-large-latest`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from statistics import median
 from typing import Any
@@ -15,7 +17,7 @@ from typing import Any
 from joulebook.accounting.budgets.burn import Elsewhere, Estimator
 from joulebook.accounting.budgets.forecast import Ends
 from joulebook.accounting.errors import InputError
-from joulebook.accounting.estimates import Estimate, between, unknown
+from joulebook.accounting.estimates import Estimate, between, ends_of, unknown
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.lines import Scope
 from joulebook.accounting.site import Site
@@ -28,8 +30,9 @@ _SQL = """
     select coalesce(provider, '') as provider, coalesce(model, '') as model, count(*) as calls,
            sum(coalesce(input_tokens, 0)) as input_tokens, sum(coalesce(output_tokens, 0)) as output_tokens,
            sum(coalesce(cache_read_tokens, 0)) as cached_tokens,
-           count(*) filter (where input_tokens is null and output_tokens is null) as untold
-    from api_call c where c.counted and c.source != 'server' and {where}
+           count(*) filter (where input_tokens is null and output_tokens is null) as untold,
+           mode(coalesce(response_model, request_model)) as named
+    from api_call c where c.counted and c.source != 'server' and c.basis != 'not billed' and {where}
     group by all order by calls desc, provider, model
 """
 
@@ -46,15 +49,17 @@ class Called:
     reason: str | None
 
     def of(self, category: str) -> Estimate:
-        """From the lowest to the highest engine's mid, with the median between; ranges within an engine are apart."""
+        """From the lowest to the highest engine's mid, with the median between; of one engine alone its own range."""
         unit = UNITS[category]
         if self.answer is None:
             return unknown(unit, self.reason or "no engine was asked")
-        told = {engine.name: engine for engine in self.answer.engines if category not in engine.apart}
-        mids = [amount.mid for engine in told.values() if (amount := _amount(engine, category)).mid is not None]
-        if not mids:
+        engines = [engine for engine in self.answer.engines if category not in engine.apart]
+        amounts = [ends_of(amount) for engine in engines if (amount := _amount(engine, category)).known]
+        if not amounts:
             return unknown(unit, f"no engine knows {self.model}")
-        return between((each * self.calls for each in (min(mids), median(mids), max(mids))), unit, "modelled")
+        mids, told = [mid for _, mid, _ in amounts], self.calls - self.untold
+        ends = amounts[0] if len(amounts) == 1 else (min(mids), median(mids), max(mids))
+        return between((each * told for each in ends), unit, "modelled")
 
 
 def _amount(engine: Any, category: str) -> Estimate:
@@ -76,7 +81,7 @@ def estimator(site: Site) -> Estimator:
     def told(used: Elsewhere, category: str) -> Ends | None:
         tokens = (each / used.calls for each in (used.input_tokens, used.output_tokens, used.cached_tokens))
         try:
-            answer = footprints(Call(used.provider, used.model, *tokens), place_for(used.provider, None, site))
+            answer = answered(Call(used.provider, used.model, *tokens), used.named, site)
         except InputError:
             return None
         amounts = (engine.operational[category] for engine in answer.engines if category not in engine.apart)
@@ -101,11 +106,21 @@ def _naive(when: datetime | None) -> datetime | None:
 
 
 def _called(row: Mapping[str, Any], site: Site) -> Called:
-    provider, calls = row["provider"] or None, row["calls"]
+    provider, told = row["provider"] or None, max(1, row["calls"] - row["untold"])
+    tokens = [row[f"{kind}_tokens"] / told for kind in ("input", "output", "cached")]
+    answer = reason = None
     try:
-        tokens = (row[f"{kind}_tokens"] / calls for kind in ("input", "output", "cached"))
-        call = Call(provider, row["model"], *tokens)
-        answer = footprints(call, place_for(provider, None, site))
+        answer = answered(Call(provider, row["model"], *tokens), row["named"], site)
     except InputError as error:
-        return Called(row["provider"], row["model"], calls, row["untold"], None, str(error))
-    return Called(row["provider"], row["model"], calls, row["untold"], answer, None)
+        reason = str(error)
+    return Called(row["provider"], row["model"], row["calls"], row["untold"], answer, reason)
+
+
+def answered(call: Call, named: str | None, site: Site) -> Answer:
+    """What the engines say of a call; where none knows its model, of the same call by another name of that."""
+    place = place_for(call.provider, None, site)
+    answer = footprints(call, place)
+    if answer.known or not named or named == call.model:
+        return answer
+    other = footprints(replace(call, model=named), place)
+    return other if other.known else answer

@@ -112,7 +112,7 @@ def open_call(call_id: str) -> None:
 
 
 def sorry(title: str, text: str) -> None:
-    say(f'<h1>{escape(title)}</h1><p class="sentence">{escape(text)}</p>')
+    say(f'<h1>{escape(title)}</h1><p class="sentence">{escape(text[:1].upper() + text[1:])}</p>')
 
 
 def everything() -> None:

@@ -21,6 +21,7 @@ from joulebook.accounting.estimates import exactly, unknown
 from joulebook.accounting.ledger import Ledger
 from joulebook.reports.format import amount, day, scale_for
 from joulebook.reports.view import Column, Figure, Series, Tile, View
+from joulebook.reports.views.api_footprint import used_elsewhere
 from joulebook.reports.views.api_sums import (
     SUM_COLUMNS,
     Asked,
@@ -104,6 +105,7 @@ def api_page(ledger: Ledger, period: Period, project: str | None = None) -> View
         replace(by_day, figure=_days(by_day.rows, period), width="two-thirds"),
         View("api_models", "By model", figure=_bars(by_model.rows, "model"), width="third"),
         by_model,
+        used_elsewhere(ledger, period, project),
         _by(ledger, table, "project"),
         _failures(ledger, asked),
         _unpriced(ledger, asked),

@@ -16,6 +16,7 @@ from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.records import weakest
 from joulebook.reports.format import amount, duration, mid_of
 from joulebook.reports.view import Column, Tile, View
+from joulebook.reports.views.api_footprint import used_by_call
 from joulebook.reports.views.api_sums import Asked, cost_method, in_period
 from joulebook.reports.views.common import Period, at_once, aware, capital, listed, of_project, plural
 
@@ -40,7 +41,7 @@ def find_call(ledger: Ledger, text: str) -> str:
     Raises NotFound when there is none, InputError when there are several.
     """
     if not text:
-        raise InputError("no call named: give its id, the beginning or end of it, or `last`")
+        raise InputError("no call named: give its id, the beginning or end of it, or last")
     if re.fullmatch(_UUID, text):
         found = ledger.rows("select distinct call_id::varchar as id from call where call_id = ?::uuid", (text,))
     else:
@@ -81,6 +82,7 @@ def call(ledger: Ledger, call_id: str) -> View:
         _attempts(attempts),
         _buckets(ledger, call_id),
         _price_lines(ledger, call_id),
+        used_by_call(ledger, row),
         _observations(ledger, attempts),
         _about(row),
     )
