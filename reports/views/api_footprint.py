@@ -19,9 +19,10 @@ from joulebook.accounting.site import load_site
 from joulebook.models.footprint.answer import Footprint
 from joulebook.models.footprint.call import Call
 from joulebook.models.footprint.recorded import Called, answered, recorded
-from joulebook.reports.view import Column, View
-from joulebook.reports.views.common import ALL_TIME, Period, plural
-from joulebook.reports.views.footprint import DRAWN
+from joulebook.models.footprint.spread import Answer
+from joulebook.reports.view import Column, FactorUse, View
+from joulebook.reports.views.common import ALL_TIME, Period, listed, plural
+from joulebook.reports.views.footprint import DRAWN, factors_of
 
 OF_MODEL = ("energy_wh", "gwp_g", "water_l")
 OF_ENGINE = ("energy_wh", "operational_gwp_g", "gwp_g", "water_l")
@@ -30,11 +31,13 @@ OF_ENGINE = ("energy_wh", "operational_gwp_g", "gwp_g", "water_l")
 def used_elsewhere(ledger: Ledger, period: Period, project: str | None = None) -> View:
     """By model; without rows where there are no such calls."""
     asked = Scope(period.start if period.start > ALL_TIME else None, period.end, project)
-    rows = tuple(map(_by_model, recorded(ledger, asked, load_site(ledger.home))))
+    called = recorded(ledger, asked, load_site(ledger.home))
+    answers, rows = [each.answer for each in called if each.answer], tuple(map(_by_model, called))
     which = (Column("model", "Model"), Column("provider", "Provider"), Column("calls", "Answered", "number"))
     means = "Low and high: the lowest and the highest engine; of one engine alone, its own range."
     return View("used_elsewhere", "What the calls used elsewhere", means,
-                columns=(*which, *_columns(OF_MODEL)), rows=rows, notes=_untold(rows))  # fmt: skip
+                columns=(*which, *_columns(OF_MODEL)), rows=rows, notes=(*_who_says(answers), *_untold(rows)),
+                factors=_factors(answers))  # fmt: skip
 
 
 def _by_model(called: Called) -> dict[str, Any]:
@@ -54,6 +57,15 @@ def _scale(category: str) -> tuple[float, str]:
     return factor, unit
 
 
+def _who_says(answers: Sequence[Answer]) -> tuple[str, ...]:
+    engines = sorted({engine.name for answer in answers for engine in answer.engines if engine.known})
+    return (f"Engines: {listed(engines)}. No provider says what a call used.",) if engines else ()
+
+
+def _factors(answers: Sequence[Answer]) -> tuple[FactorUse, ...]:
+    return tuple(dict.fromkeys(use for answer in answers if answer.known for use in factors_of(answer.place)))
+
+
 def _untold(rows: tuple[Mapping[str, Any], ...]) -> tuple[str, ...]:
     untold = sum(row["calls_without_tokens"] for row in rows)
     return (f"{plural(untold, 'call')} without tokens on record: in no amount.",) if untold else ()
@@ -71,7 +83,8 @@ def used_by_call(ledger: Ledger, row: Mapping[str, Any]) -> View:
         answer = answered(Call(row["provider"], row["model"] or "", *tokens), named, load_site(ledger.home))
     except InputError:
         return view
-    return replace(view, rows=tuple(_by_engine(each) for each in answer.engines if each.known))
+    rows = tuple(_by_engine(each) for each in answer.engines if each.known)
+    return replace(view, rows=rows, factors=_factors([answer]))
 
 
 def _by_engine(engine: Footprint) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def footprint(answer: Answer) -> View:
         "footprint", f"A call to {provider}{call.model}", _sentence(answer),
         subtitle=f"{tokens}; grid of {place.region}, {place.why}",
         tiles=_tiles(answer), columns=ENGINES, rows=tuple(_row(engine) for engine in answer.engines if engine.known),
-        figure=_figure(answer), alerts=_alerts(answer), notes=tuple(_notes(answer)), factors=_factors(place),
+        figure=_figure(answer), alerts=_alerts(answer), notes=tuple(_notes(answer)), factors=factors_of(place),
         parts=tuple(part for part in (_spread(answer), _corrections(answer)) if part.rows),
     )  # fmt: skip
 
@@ -164,5 +164,6 @@ def _silence(engine: Footprint) -> str:
     return f"{engine.name} says nothing: {engine.reason}{near}."
 
 
-def _factors(place: Place) -> tuple[FactorUse, ...]:
+def factors_of(place: Place) -> tuple[FactorUse, ...]:
+    """The factors of a place, as an auditor finds them again."""
     return tuple(map(use_of, place.matches.values()))
