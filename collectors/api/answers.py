@@ -77,6 +77,7 @@ _WORD = re.compile(r"[A-Za-z0-9_.-]{1,24}")
 _NAME = re.compile(r"[^\s\x00-\x1f]{1,200}")
 _KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _KIND = re.compile(r"[A-Za-z_.]{1,64}")
+_ASKED = frozenset(("service_tier", "serviceTier", "speed", "inference_geo", "web_search_options", "search_type"))
 TIERS = {"ON_DEMAND_FLEX": "flex", "ON_DEMAND_PRIORITY": "priority"}
 TICKS_PER_USD = 10**10
 MAX_COST = 10**15  # what is more is no cost, and no number that the ledger has room for
@@ -153,6 +154,8 @@ def kind_in(body: Json) -> str | None:
 
 def request_context(request: Json) -> dict[str, str]:
     """What a price depends on, as it was asked for."""
+    if _ASKED.isdisjoint(request):  # most
+        return {}
     search = request.get("web_search_options")
     told = {
         "service_tier": request.get("service_tier") or _at(request, ("serviceTier", "type")),

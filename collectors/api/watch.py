@@ -15,6 +15,7 @@ import os
 import re
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Reversible, Sequence
+from functools import lru_cache
 from operator import sub
 from typing import Any, NamedTuple
 
@@ -215,11 +216,17 @@ def _of_request(watch: Watch, request: Json) -> Json:
         "project": client.project,
         "tags": [list(pair) for pair in client.tags],
         "host": asked.host,
-        "path": _KEYS.sub("(key)", asked.path),
+        "path": _shown(asked.path),
         "operation": answers.operation_of(asked.path),
         "request_model": answers.name_of(request) or answers.model_in(asked.path),
         "is_stream": watch.kind in ("sse", "lines", "frames", PARSED) or _is_stream(asked, request),
     }
+
+
+@lru_cache(maxsize=256)
+def _shown(path: str) -> str:
+    """A path without the keys in it."""
+    return _KEYS.sub("(key)", path)
 
 
 def _is_stream(asked: Asked, request: Json) -> bool:
