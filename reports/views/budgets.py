@@ -56,7 +56,7 @@ DECIDES = {
 _HOW_ALLOWED = {"anomaly": "modelled"}  # by the days behind; all else by the limit, which somebody declared
 SHORT = {"low": "even low is above", "mid": "mid is above", "high": "only high is above"}
 OF = {"carbon": "carbon", "energy": "IT energy", "water": "water", "electricity": "electricity cost", "api": "API cost",
-      "cost": "cost of electricity and APIs", "tokens": "tokens of calls"}  # fmt: skip
+      "cost": "cost of electricity and APIs", "tokens": "API calls"}  # fmt: skip
 NOTES = (
     "A rule is breached when mid is above what it allows, possible when only high is. Periods are in UTC.",
     "Expected: what is burnt, and the mean of up to eight weeks behind. Its band (5 to 95 %) foresees no growth.",
