@@ -329,6 +329,17 @@ def test_a_transport_of_ones_own_is_inside(home: Path) -> None:
     assert len(calls(home)) == 1
 
 
+def test_the_transport_of_asyncio_is_for_a_client_of_ones_own_too(home: Path) -> None:
+    inner = httpx2.MockTransport(lambda _: httpx2.Response(200, json={"usage": {"prompt_tokens": 3}}))
+
+    async def asked() -> None:
+        async with httpx2.AsyncClient(transport=transport.async_transport(inner)) as ours:
+            await ours.post("http://here/v1/chat/completions", json=BODY)
+
+    asyncio.run(asked())
+    assert [call["usage_json"] for call in calls(home)] == ['{"usage":{"prompt_tokens":3}}']
+
+
 class Noted(Exception):
     """Ends a request with the time-outs that it was given."""
 
