@@ -16,7 +16,10 @@ from joulebook.accounting.errors import InputError, NotFound
 from joulebook.accounting.estimates import Estimate, exactly, unknown
 from joulebook.accounting.ledger import Ledger
 from joulebook.accounting.records import uuid7
+from joulebook.accounting.site import load_site
 from joulebook.cli import main
+from joulebook.models.footprint.call import Call
+from joulebook.models.footprint.recorded import answered
 from joulebook.reports import views
 from joulebook.reports.views import period_of
 from joulebook.reports.views.compare_sides import mean_of
@@ -280,6 +283,15 @@ def test_two_models_are_compared_by_the_call(home):
     assert ends(tokens["before"]) == pytest.approx((100.235, 101.5, 102.765), abs=1e-3)
     assert (tokens["difference"].mid, tokens["verdict"]) == (804, "more")
     assert compared(view, "input_tokens_per_call")["verdict"] == "equal"
+    asked = Call("openai", "gpt-4o", compared(view, "input_tokens_per_call")["after"].mid, 905.5)
+    engines = answered(asked, None, load_site(home)).engines
+    mids = [engine.total["energy_wh"].mid for engine in engines if engine.known and "energy_wh" not in engine.apart]
+    energy = compared(view, "energy_j_per_1000_calls")
+    assert ends(energy["after"])[::2] == pytest.approx((3.6e6 * min(mids), 3.6e6 * max(mids)))
+    assert (energy["after"].method, energy["after"].unit) == ("modelled", "J")
+    assert compared(view, "carbon_g_per_1000_calls")["before"].known
+    assert energy["verdict"] == "not surely different"
+    assert any(note.startswith("Elsewhere: from the lowest") for note in view.notes)
     assert views.compare_models(ledger, JANUARY, ("a", "b")).empty.startswith("Neither a nor b was called")
 
 

@@ -29,7 +29,7 @@ from joulebook.reports.views.common import (
     period_of,
     project_filter,
 )
-from joulebook.reports.views.compare_sides import QUANTITIES, Side, of_model, of_period, of_run
+from joulebook.reports.views.compare_sides import ELSEWHERE, QUANTITIES, Side, of_model, of_period, of_run
 from joulebook.reports.views.difference import NOT_SURE, UNKNOWN, difference, likely, ratio, verdict
 
 HEADLINES = ("carbon_g", "it_energy_j", "cost_usd_per_1000_calls", "duration_s_per_call", "api_cost_usd")
@@ -41,6 +41,7 @@ SHARED = (
     "Both sides rest on the same factors. Where those are wrong they are wrong on both, so the ratio at their low, mid "
     "and high is surer than the difference."
 )
+GUESSED = "Elsewhere: from the lowest to the highest engine; no provider tells it, so no difference of it is sure."
 
 
 def before(period: Period) -> Period:
@@ -128,7 +129,9 @@ def _view(sides: tuple[Side, Side], title: str, basis: str, empty: str) -> View:
         Column("verdict", "So it is", "state"),
         Column("method", "Evidence", "state"),
     )
-    notes = (STANDING, *((SHARED,) if are_shared else ()), *dict.fromkeys((*first.notes, *second.notes)))
+    is_elsewhere = any(row["quantity"] in ELSEWHERE for row in rows)
+    said = [note for note, holds in ((STANDING, True), (SHARED, are_shared), (GUESSED, is_elsewhere)) if holds]
+    notes = (*said, *dict.fromkeys((*first.notes, *second.notes)))
     factors = tuple(dict.fromkeys((*first.factors, *second.factors)))
     return View(
         "compare", "Compare", _sentence(rows), f"{title} · {basis}", columns=columns, rows=rows,
@@ -147,7 +150,7 @@ def _row(quantity: str, first: Estimate | None, second: Estimate | None, are_sha
         "after": other,
         "difference": (apart := difference(one, other)),
         "ratio": ratio(one, other) if are_shared else None,
-        "verdict": verdict(one, other),
+        "verdict": NOT_SURE if quantity in ELSEWHERE and apart.known else verdict(one, other),
         "method": apart.method,
     }
 

@@ -2,19 +2,23 @@
 
 of_period   its runs, assessed, and its calls
 of_run      the same of one run, and its energy per token and step where the job recorded those
-of_model    means over the answered calls of a period, each with the interval that their number allows
+of_model    means over the answered calls of a period, each with the interval that their number allows; what they used
+            elsewhere, from the lowest to the highest engine
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from joulebook.accounting.assess import CATEGORIES, estimate_of
-from joulebook.accounting.estimates import Estimate, exactly, unknown
+from joulebook.accounting.estimates import Estimate, between, ends_of, exactly, unknown
 from joulebook.accounting.ledger import Ledger
+from joulebook.accounting.lines import Scope
+from joulebook.accounting.site import load_site
+from joulebook.models.footprint.recorded import recorded
 from joulebook.reports.view import FactorUse
 from joulebook.reports.views.api_sums import Asked, cost_of, in_period, in_run, sums, used
 from joulebook.reports.views.common import Period, assess_period, aware, factor_uses, period_of, standing_notes
@@ -36,6 +40,8 @@ QUANTITIES = {
     "energy_j_per_token": "IT energy per token",
     "energy_j_per_step": "IT energy per step",
     "cost_usd_per_1000_calls": "API cost per 1,000 calls",
+    "energy_j_per_1000_calls": "Energy elsewhere per 1,000 calls",
+    "carbon_g_per_1000_calls": "Carbon elsewhere per 1,000 calls",
     "input_tokens_per_call": "Input tokens per call",
     "output_tokens_per_call": "Output tokens per call",
     "duration_s_per_call": "Duration per call",
@@ -116,17 +122,39 @@ _MEANS_SQL = ", ".join(
 )
 
 
+# quantity -> the category of the engines, and how many of its unit one of theirs is
+ELSEWHERE = {"energy_j_per_1000_calls": ("energy_wh", 3600.0, "J"), "carbon_g_per_1000_calls": ("gwp_g", 1.0, "g")}
+
+
 def of_model(ledger: Ledger, asked: Asked, model: str) -> Side:
-    condition = f"{asked.condition} and c.model = ?"
+    answered = Asked(f"{asked.condition} and c.model = ? and coalesce(c.outcome, 'ok') = 'ok'", (*asked.params, model))
     found = ledger.rows(
-        f"select count(distinct call_id) as calls, {_MEANS_SQL} from api_call c "
-        f"where {condition} and coalesce(c.outcome, 'ok') = 'ok'",
-        (*asked.params, model),
+        f"select count(distinct call_id) as calls, {_MEANS_SQL} from api_call c where {answered.condition}",
+        answered.params,
     )[0]
     if not found["calls"]:
         return Side(model, {})
     means = {name: mean_of(found, name, unit, method) for name, (_, unit, method) in _MEANS.items()}
-    return Side(model, {"calls": exactly(found["calls"], "call", "measured")} | means)
+    calls = {"calls": exactly(found["calls"], "call", "measured")}
+    return Side(model, calls | means | _elsewhere(ledger, answered))
+
+
+def _elsewhere(ledger: Ledger, asked: Asked) -> dict[str, Estimate]:
+    """What a thousand calls used that were not to a server of one's own; nothing where there are none."""
+    found = [each for each in recorded(ledger, Scope(), load_site(ledger.home), asked) if each.untold < each.calls]
+    calls = sum(each.calls - each.untold for each in found)
+    return {
+        name: _together([each.of(category) for each in found]).scaled(factor * 1000 / calls, unit)
+        for name, (category, factor, unit) in (ELSEWHERE if calls else {}).items()
+    }
+
+
+def _together(amounts: Sequence[Estimate]) -> Estimate:
+    """Their sum; unknown where one of them is."""
+    without = [amount for amount in amounts if not amount.known]
+    if without:
+        return without[0]
+    return between(map(sum, zip(*map(ends_of, amounts), strict=True)), amounts[0].unit, "modelled")
 
 
 def mean_of(found: Mapping[str, Any], name: str, unit: str, method: str) -> Estimate:
