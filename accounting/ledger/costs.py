@@ -74,7 +74,7 @@ from priced_call p join call c on c.call_no = p.call_no
 """
 _LINES = """
 insert into call_line
-select l.call_no, l.unit, l.amount, r.usd_per_unit, r.list_usd_per_unit, r.tier_start, r.basis, r.source
+select l.call_no, r.unit, l.amount, r.usd_per_unit, r.list_usd_per_unit, r.tier_start, r.basis, r.source
 from priced_line l join rate r on r.rate_no = l.rate_no
 join priced_call p on p.call_no = l.call_no and p.cost_usd is not null
 """

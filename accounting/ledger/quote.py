@@ -138,8 +138,8 @@ select u.provider, u.model, u.price_context, round(k.cost_usd, 15) as cost_usd, 
 from call_usage u join call_cost k on k.call_no = u.call_no
 """
 _LINES = """
-select l.unit, l.amount, l.usd_per_unit, round(l.amount * l.usd_per_unit, 15) as cost_usd,
-       r.list_usd_per_unit, r.tier_start, r.basis, r.source
+select coalesce(r.unit, l.unpriced_unit) as unit, l.amount, l.usd_per_unit,
+       round(l.amount * l.usd_per_unit, 15) as cost_usd, r.list_usd_per_unit, r.tier_start, r.basis, r.source
 from priced_line l left join rate r on r.rate_no = l.rate_no
-order by l.amount * l.usd_per_unit desc nulls last, l.unit
+order by l.amount * l.usd_per_unit desc nulls last, 1
 """

@@ -153,6 +153,7 @@ _UNITS = """
 select distinct unit from call_bucket
 where unit <> 'requests' and call_no >= (select min(call_no) from asked_call) order by unit
 """
+# The unit of a line stands in its rate.
 _LINES = """
 create or replace temp table rate as select row_number() over () as rate_no, * from rate_row;
 create or replace temp table priced_line as
@@ -163,7 +164,8 @@ with part as (
     select a.*, 'requests', 1 from asked_call a
     where a.basis is null and a.combination in (select combination from rate where unit = 'requests')
 )
-select p.call_no, p.unit, p.amount, r.rate_no, r.usd_per_unit, r.rank
+select p.call_no, case when r.rate_no is null then p.unit end as unpriced_unit, p.amount, r.rate_no, r.usd_per_unit,
+       r.rank
 from part p left join rate r
   on r.combination = p.combination and r.unit = p.unit and p.day >= r.from_day and p.day < r.to_day
  and p.day_us >= r.from_us and p.day_us < r.to_us
@@ -180,8 +182,7 @@ where l.call_no = priced_line.call_no and l.billed > l.used
 _CALLS = f"""
 create or replace temp table priced_call as
 with total as (
-    select call_no, sum(amount * usd_per_unit) as usd, min(unit) filter (where usd_per_unit is null) as without,
-           max(rank) as rank
+    select call_no, sum(amount * usd_per_unit) as usd, min(unpriced_unit) as without, max(rank) as rank
     from priced_line group by call_no
 ), known as (
     select a.*, t.without, t.usd, ['{"', '".join(WEAKEST_LAST)}'][t.rank + 1] as priced_by, r.* exclude (combination),
