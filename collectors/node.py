@@ -341,12 +341,17 @@ def _opened(kind: str, where: Where) -> list[Found]:
 
 
 def _open(kind: str, where: Where) -> NodeMeter | None:
-    return import_module(f"joulebook.collectors.sensors.{kind}").open_meter(where)
+    return load(kind).open_meter(where)
+
+
+def load(kind: str) -> Any:
+    """The module of a kind of sensors."""
+    return import_module(f"joulebook.collectors.sensors.{kind}")
 
 
 def _open_use(where: Where) -> Meter | None:
     """The meter of this process's use of the GPUs."""
-    open_use = getattr(import_module("joulebook.collectors.sensors.nvml"), "open_use", None)
+    open_use = getattr(load("nvml"), "open_use", None)
     return None if open_use is None else open_use(where)
 
 

@@ -59,6 +59,7 @@ READINGS_SYNC_S = 10.0
 REFRESH_S = 1.5  # descendants are looked for at the edges of a run and at ticks so long apart at least
 THREAD_NAME = "joulebook"
 SENSOR_THREAD_NAME = "joulebook-sensors"
+REWRITES_IMPORTS = "_pytest.assertion.rewrite"
 EDGE_WAIT_S, TICK_WAIT_S = 0.05, 0.5  # for the node's sensors; for a tick of theirs
 FORK_WAIT_S = 5.0  # for an import on our thread
 MAX_TEXT = 500  # characters of an error or a reason
@@ -381,6 +382,8 @@ class Recorder:
 
     def _wake(self) -> None:
         if not self._threads:
+            if REWRITES_IMPORTS in sys.modules and self._has_node():
+                attempt("sensors", None, _load_sensors)
             self._begin(self._work, THREAD_NAME)
         self._awake.set()
         if self._node is not None:
@@ -391,9 +394,13 @@ class Recorder:
         thread.start()
         self._threads.append(thread)
 
+    def _has_node(self) -> bool:
+        """Whether the sensors of the node are read, or looked for."""
+        return self.settings.meters is None and not self.settings.replay
+
     def _work(self) -> None:
         """The thread."""
-        if self.settings.meters is None and not self.settings.replay:
+        if self._has_node():
             attempt("sensors", None, self._begin, self._sense, SENSOR_THREAD_NAME)
         while not self._closed.is_set():
             self._awake.wait()
@@ -567,6 +574,17 @@ def _node_sensors(settings: Settings) -> NodeSensors | None:
 
     where = node.Where(Path(settings.sysfs_root or "/sys"), Path(settings.procfs_root or "/proc"))
     return node.discover(where, settings.sensors, home_dir(settings.home), settings.interval_s or 1.0)
+
+
+def _load_sensors() -> None:
+    """What the second thread would load. Under pytest to load is to parse, which the job does on its own thread.
+
+    In Python 3.11 one of two threads that parse at once may fail (its issue 106905), and that may be the job's.
+    """
+    from joulebook.collectors import node
+
+    for kind in (*node.KINDS, node.SHARED_BY):
+        attempt(f"sensor {kind}", None, node.load, kind)
 
 
 def _plugins() -> list[Meter]:

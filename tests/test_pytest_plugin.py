@@ -89,6 +89,36 @@ def suite(tmp_path, home):
     return run
 
 
+PARSING = """
+import ast, threading
+import pytest
+
+pytest.register_assert_rewrite("joulebook")  # as it is where a wheel was installed
+parse, threads = ast.parse, set()
+
+def noted(*given, **named):
+    threads.add(threading.current_thread().name)
+    return parse(*given, **named)
+
+ast.parse = noted
+"""
+
+
+def test_only_the_thread_of_the_job_parses_our_modules(suite):
+    """Pytest rewrites what it imports of a package with a plugin, and some Pythons cannot parse on two threads."""
+    tests = """
+from conftest import threads
+import joulebook, time
+
+def test_one():
+    with joulebook.track("job"):
+        time.sleep(1.2)
+    assert threads == {"MainThread"}
+"""
+    done = suite("-W", "ignore::pytest.PytestAssertRewriteWarning", tests=tests, conftest=PARSING)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def table(output: str) -> dict[str, str]:
     """Test -> its line, in the order of the table."""
     lines = output.partition(" energy of tests ")[2].partition("the whole session")[0].splitlines()
