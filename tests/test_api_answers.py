@@ -110,6 +110,10 @@ def test_server_sent_events_in_all_their_forms() -> None:
     assert sse('data: {"a":"é"}'.encode()) == ['{"a":"é"}'.encode()]
 
 
+def test_a_body_may_begin_with_a_byte_order_mark() -> None:
+    assert streams.parsed(b'\xef\xbb\xbf{"usage": {}}') == {"usage": {}}
+
+
 BLOCKS = (b"data: {}", b"data:[1]", b": ping", b"event: a\ndata: 1\ndata: 2", b"", b"\ndata: 3", b"data: [DONE]")
 
 

@@ -12,6 +12,7 @@ import json
 import re
 import struct
 from bisect import bisect_left
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator, Reversible
 from itertools import accumulate
 from typing import Any
@@ -59,7 +60,7 @@ def parsed(data: bytes | dict[str, Any]) -> dict[str, Any] | None:
     if data == DONE:
         return None
     try:
-        value = _decode(data.decode())
+        value = _decode(data.removeprefix(BOM_UTF8).decode())
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
