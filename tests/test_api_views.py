@@ -213,10 +213,10 @@ def test_beside_the_price_stands_what_calls_used_elsewhere(calls: Calls) -> None
     ledger = calls.told()
     (row,) = part(views.api_page(ledger, ALL), "used_elsewhere").rows
     engines = part(views.call(ledger, first), "used_elsewhere").rows
-    mids = [engine["energy_wh"].mid for engine in engines if engine["engine"] != "disclosed-2025"]
+    mids = [engine["energy_j"].mid for engine in engines if engine["engine"] != "disclosed-2025"]
     assert (row["model"], row["calls"], row["calls_without_tokens"]) == ("gpt-4o", 2, 0)
-    assert (row["energy_wh"].low, row["energy_wh"].high) == pytest.approx((2 * min(mids), 2 * max(mids)))
-    assert (row["energy_wh"].unit, row["energy_wh"].method) == ("J", "modelled")
+    assert (row["energy_j"].low, row["energy_j"].high) == pytest.approx((2 * min(mids), 2 * max(mids)))
+    assert (row["energy_j"].unit, row["energy_j"].method) == ("J", "modelled")
     assert all(engine["gwp_g"].unit == "g" for engine in engines)
 
 
@@ -225,7 +225,7 @@ def test_a_model_is_asked_for_by_its_name_in_the_calls_too(calls: Calls) -> None
     call_id = calls.call(10, **mistral, response_model="mistral-large-latest")
     ledger = calls.told()
     (row,) = part(views.api_page(ledger, ALL), "used_elsewhere").rows
-    assert (row["model"], row["energy_wh"].known) == ("mistral-large", True)
+    assert (row["model"], row["energy_j"].known) == ("mistral-large", True)
     assert part(views.call(ledger, call_id), "used_elsewhere").rows
 
 

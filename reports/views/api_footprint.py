@@ -3,7 +3,7 @@
     used_elsewhere   of the calls of a period, by model
     used_by_call     of one call, by engine
 
-It is modelled, always: no provider says what a call used. Calls to one's own server are not here: that was measured.
+It is modelled, always: no provider tells it call by call. Calls to one's own server are not here: that was measured.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ from joulebook.reports.view import Column, FactorUse, View
 from joulebook.reports.views.common import ALL_TIME, Period, listed, plural
 from joulebook.reports.views.footprint import DRAWN, factors_of
 
-OF_MODEL = ("energy_wh", "gwp_g", "water_l")
-OF_ENGINE = ("energy_wh", "operational_gwp_g", "gwp_g", "water_l")
+# The key of a column, and the category of the engines that it has.
+OF_MODEL = {"energy_j": "energy_wh", "gwp_g": "gwp_g", "water_l": "water_l"}
+OF_ENGINE = OF_MODEL | {"operational_gwp_g": "operational_gwp_g"}
 
 
 def used_elsewhere(ledger: Ledger, period: Period, project: str | None = None) -> View:
@@ -44,12 +45,12 @@ def _by_model(called: Called) -> dict[str, Any]:
     return {
         "model": called.model or None, "provider": called.provider or None, "calls": called.calls,
         "calls_without_tokens": called.untold,
-        **{category: called.of(category).scaled(*_scale(category)) for category in OF_MODEL},
+        **{key: called.of(category).scaled(*_scale(category)) for key, category in OF_MODEL.items()},
     }  # fmt: skip
 
 
-def _columns(categories: Sequence[str]) -> tuple[Column, ...]:
-    return tuple(Column(category, DRAWN[category][0], "estimate", DRAWN[category][1]) for category in categories)
+def _columns(keys: Mapping[str, str]) -> tuple[Column, ...]:
+    return tuple(Column(key, DRAWN[category][0], "estimate", DRAWN[category][1]) for key, category in keys.items())
 
 
 def _scale(category: str) -> tuple[float, str]:
@@ -59,7 +60,7 @@ def _scale(category: str) -> tuple[float, str]:
 
 def _who_says(answers: Sequence[Answer]) -> tuple[str, ...]:
     engines = sorted({engine.name for answer in answers for engine in answer.engines if engine.known})
-    return (f"Engines: {listed(engines)}. No provider says what a call used.",) if engines else ()
+    return (f"Engines: {listed(engines)}. No provider tells it call by call.",) if engines else ()
 
 
 def _factors(answers: Sequence[Answer]) -> tuple[FactorUse, ...]:
@@ -74,7 +75,7 @@ def _untold(rows: tuple[Mapping[str, Any], ...]) -> tuple[str, ...]:
 def used_by_call(ledger: Ledger, row: Mapping[str, Any]) -> View:
     """By engine; `row`: the call, as `call` tells it. Without rows where no engine can say."""
     tokens = (row["input_tokens"] or 0, row["output_tokens"] or 0, row["cache_read_tokens"] or 0)
-    view = View("used_elsewhere", "What it used elsewhere", "By every engine that can say; the provider does not.",
+    view = View("used_elsewhere", "What it used elsewhere", "By every engine that can say; no provider tells it call by call.",
                 columns=(Column("engine", "Engine"), *_columns(OF_ENGINE)))  # fmt: skip
     if row["source"] == "server":
         return view
@@ -88,5 +89,5 @@ def used_by_call(ledger: Ledger, row: Mapping[str, Any]) -> View:
 
 
 def _by_engine(engine: Footprint) -> dict[str, Any]:
-    amounts = {category: engine.of(category).scaled(*_scale(category)) for category in OF_ENGINE}
+    amounts = {key: engine.of(category).scaled(*_scale(category)) for key, category in OF_ENGINE.items()}
     return {"engine": engine.name, **amounts}
