@@ -75,8 +75,9 @@ def _untold(rows: tuple[Mapping[str, Any], ...]) -> tuple[str, ...]:
 def used_by_call(ledger: Ledger, row: Mapping[str, Any]) -> View:
     """By engine; `row`: the call, as `call` tells it. Without rows where no engine can say."""
     tokens = (row["input_tokens"] or 0, row["output_tokens"] or 0, row["cache_read_tokens"] or 0)
-    view = View("used_elsewhere", "What it used elsewhere", "By every engine that can say; no provider tells it call by call.",
-                columns=(Column("engine", "Engine"), *_columns(OF_ENGINE)))  # fmt: skip
+    means = "By every engine that can say; no provider tells it call by call."
+    columns = (Column("engine", "Engine"), *_columns(OF_ENGINE))
+    view = View("used_elsewhere", "What it used elsewhere", means, columns=columns)
     if row["source"] == "server":
         return view
     named = row["response_model"] or row["request_model"]
